@@ -1,0 +1,1 @@
+"""What gnomon asks of a back-end: small protocols, promises in their docstrings, no logic."""

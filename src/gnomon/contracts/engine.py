@@ -1,0 +1,94 @@
+"""The engine: reads sources and answers point-in-time questions over tables. Arrow in, Arrow out.
+
+An engine runs the plan it is given (`gnomon.plan.as_of`); it has no as-of rule, tie rule or ttl rule of its own.
+"""
+
+from __future__ import annotations
+
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from gnomon.definitions.sources import FileSource
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from gnomon.plan.questions import LoadQuestion, TrainingQuestion
+
+__all__ = ["Engine", "EngineCapabilities", "SourceFile"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file of a source, as it was when it was looked at.
+
+    Args:
+        path: the absolute path.
+        size: in bytes.
+        modified: modification time, ns since the epoch.
+    """
+
+    path: str
+    size: int
+    modified: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineCapabilities:
+    """What an engine can do, asked by flows and shown in the docs.
+
+    Args:
+        sql: it understands SQL text as a spine.
+        spills: it goes on on disk where memory ends.
+    """
+
+    sql: bool
+    spills: bool
+
+
+class Engine(Protocol):
+    """Reads sources and answers point-in-time questions.
+
+    Every method that reads a source raises `SourceError` when files are missing, broken or lack a column, naming the
+    source, the file and what it has.
+    """
+
+    capabilities: EngineCapabilities
+
+    def schema(self, source: FileSource) -> pa.Schema:
+        """The columns of a source, after its field mapping, with their Arrow types."""
+        ...
+
+    def files(self, source: FileSource) -> tuple[SourceFile, ...]:
+        """The files a source consists of right now, ordered by path."""
+        ...
+
+    def table(self, query: str) -> pa.Table:
+        """The result of a SQL query, or the rows of a Parquet or CSV path: a spine as the caller wrote it.
+
+        Raises:
+            RequestError: it is no SQL, or reads what is not there.
+        """
+        ...
+
+    def training_set(self, spine: pa.Table, question: TrainingQuestion) -> pa.RecordBatchReader:
+        """The features asked, one row per row of the spine, in its order; the spine's own columns are not in it."""
+        ...
+
+    def instants(self, keys: pa.Table, question: TrainingQuestion, start: int, end: int) -> pa.Table:
+        """The keys' rows repeated for `start` and for every instant in (start, end] at which an answer may change.
+
+        The instants stand in the question's instant column, as int64 µs; rows are ordered by key row, then instant.
+        """
+        ...
+
+    def load(self, question: LoadQuestion) -> pa.RecordBatchReader:
+        """The rows to materialize: join keys, `__event`, `__known` (int64 µs), then the view's columns in schema order."""
+        ...
+
+    def close(self) -> None:
+        """Release memory, temporary files and connections; closing twice is fine."""
+        ...
+
+

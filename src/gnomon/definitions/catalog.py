@@ -1,0 +1,175 @@
+"""A catalog: all definitions of a project at one moment, looked up by name.
+
+>>> from gnomon import Entity, FeatureService, FeatureView, FileSource
+>>> view = FeatureView(name="profile", entities=["user"], source=FileSource(path="users.parquet"))
+>>> catalog = Catalog.of([FeatureService(name="model", features=[view])])
+>>> sorted(catalog.definitions)
+[('Entity', 'user'), ('FeatureService', 'model'), ('FeatureView', 'profile@1'), ('FileSource', 'users.parquet')]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from gnomon.definitions.base import FrozenMap
+from gnomon.definitions.codec import NAMED, Definition, decode, encode, id_of, kind_of
+from gnomon.definitions.entities import Entity
+from gnomon.definitions.services import FeatureService
+from gnomon.definitions.sources import FileSource
+from gnomon.definitions.views import FeatureView
+from gnomon.errors import DefinitionError, NotRegistered, RequestError
+
+__all__ = ["KIND_WORDS", "Catalog", "Key"]
+
+Key = tuple[str, str]
+"""(kind, id): `("FeatureView", "profile@1")`."""
+
+KIND_WORDS = {
+    "Entity": "entity",
+    "FileSource": "data source",
+    "FeatureView": "feature view",
+    "FeatureService": "feature service",
+}
+"""What each kind is called in messages."""
+
+D = TypeVar("D")
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All definitions of a project at one moment.
+
+    Args:
+        definitions: (kind, id) → definition; each holds the definitions it refers to.
+    """
+
+    definitions: Mapping[Key, Definition] = field(default_factory=FrozenMap)
+
+    @classmethod
+    def of(cls, objects: Iterable[Any]) -> Catalog:
+        """The given definitions and all they reach.
+
+        Raises:
+            DefinitionError: an object is no definition, or two different ones share a name.
+        """
+        found: dict[Key, Definition] = {}
+        for one in objects:
+            if not isinstance(one, NAMED):
+                raise DefinitionError(
+                    f"{one!r} is no definition.", hint="apply takes Entity, FileSource, FeatureView and FeatureService."
+                )
+            for reached in _reach(one):
+                _add(found, reached)
+        return cls(FrozenMap(found)).relinked()
+
+    @classmethod
+    def from_documents(cls, documents: Iterable[Mapping[str, Any]]) -> Catalog:
+        """The catalog whose definitions were written as these documents, in any order."""
+        order = {cls.__name__: place for place, cls in enumerate(NAMED)}
+        found: dict[Key, Definition] = {}
+
+        def resolve(kind: str, name: str) -> Definition:
+            try:
+                return found[kind, name]
+            except KeyError:
+                raise DefinitionError(f"a definition refers to {kind} {name!r}, which is not there.") from None
+
+        for document in sorted(documents, key=lambda one: order.get(one["kind"], 99)):
+            definition = decode(document, resolve)
+            found[kind_of(definition), id_of(definition)] = definition
+        return cls(FrozenMap(found))
+
+    def documents(self) -> list[dict[str, Any]]:
+        """Every definition as JSON, ordered by kind and id."""
+        return [encode(self.definitions[key]) for key in sorted(self.definitions)]
+
+    def relinked(self) -> Catalog:
+        """The same definitions, each holding the catalog's own copy of those it refers to."""
+        return Catalog.from_documents(self.documents())
+
+    def with_definitions(self, changed: Mapping[Key, Definition | None]) -> Catalog:
+        """A catalog with some definitions put in or (None) taken out, relinked."""
+        merged = {**self.definitions, **changed}
+        return Catalog(FrozenMap({key: one for key, one in merged.items() if one is not None})).relinked()
+
+    @property
+    def entities(self) -> Mapping[str, Entity]:
+        """Entities by name."""
+        return self._of(Entity)
+
+    @property
+    def sources(self) -> Mapping[str, FileSource]:
+        """Data sources by name."""
+        return self._of(FileSource)
+
+    @property
+    def views(self) -> Mapping[str, FeatureView]:
+        """Feature views by `name@version`."""
+        return self._of(FeatureView)
+
+    @property
+    def services(self) -> Mapping[str, FeatureService]:
+        """Feature services by name."""
+        return self._of(FeatureService)
+
+    def view(self, reference: str) -> FeatureView:
+        """A view by `name` (its highest version) or `name@version`.
+
+        Raises:
+            NotRegistered: there is none.
+            RequestError: the version is no number.
+        """
+        name, at, version = reference.partition("@")
+        versions = {view.version: view for view in self.views.values() if view.name == name}
+        if not versions:
+            raise NotRegistered(kind="feature view", name=name, known={view.name for view in self.views.values()})
+        if not at:
+            return versions[max(versions)]
+        if not version.isdigit():
+            raise RequestError(f"{reference!r} names no version.", hint=f"write {name}@{max(versions)}.")
+        if int(version) not in versions:
+            known = (view.id for view in versions.values())
+            raise NotRegistered(kind="feature view", name=reference, known=known)
+        return versions[int(version)]
+
+    def service(self, name: str) -> FeatureService:
+        """A service by name.
+
+        Raises:
+            NotRegistered: there is none.
+        """
+        if name not in self.services:
+            raise NotRegistered(kind="feature service", name=name, known=self.services)
+        return self.services[name]
+
+    def _of(self, cls: type[D]) -> dict[str, D]:
+        return {name: one for (kind, name), one in self.definitions.items() if isinstance(one, cls)}
+
+
+def _reach(definition: Any) -> Iterator[Definition]:
+    if isinstance(definition, FeatureService):
+        for part in definition.features:
+            yield from _reach(part.view)
+    if isinstance(definition, FeatureView):
+        yield from definition.entities
+        yield definition.source
+    yield definition
+
+
+def _add(found: dict[Key, Definition], one: Definition) -> None:
+    key = kind_of(one), id_of(one)
+    other = found.get(key)
+    if other is None or other == one or _is_bare(other):
+        found[key] = one
+    elif not _is_bare(one):
+        raise DefinitionError(
+            f"two different definitions are both called {KIND_WORDS[key[0]]} {key[1]!r}.",
+            hint="give one of them another name, or import one from the other's file.",
+        )
+
+
+def _is_bare(one: Definition) -> bool:
+    """An entity mentioned by name only (`entities=["user"]`) yields to its full definition."""
+    return isinstance(one, Entity) and one == Entity(name=one.name)

@@ -1,0 +1,130 @@
+"""One JSON form for every definition, and the fingerprint that tells whether two of them give the same values.
+
+A definition becomes a document: its class, its name, and the fields that differ from their defaults. Named
+definitions inside it become references, so that each is written once.
+
+>>> from gnomon.definitions.entities import Entity
+>>> encode(Entity(name="user", description="A card holder"))
+{'kind': 'Entity', 'name': 'user', 'join_keys': ['user'], 'description': 'A card holder'}
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from gnomon.clock import duration_text
+from gnomon.definitions.entities import Entity, Field
+from gnomon.definitions.services import FeatureService
+from gnomon.definitions.sources import FileSource
+from gnomon.definitions.views import FeatureView, Projection
+from gnomon.errors import DefinitionError
+from gnomon.types import FeatureType
+
+Definition = Entity | FileSource | FeatureView | FeatureService
+"""What has a name of its own in the registry."""
+
+Resolve = Callable[[str, str], Definition]
+"""Gives the definition of a kind and an id."""
+
+NAMED: tuple[type[Any], ...] = (Entity, FileSource, FeatureView, FeatureService)
+CLASSES: dict[str, type[Any]] = {one.__name__: one for one in (*NAMED, Field, Projection)}
+
+
+def kind_of(definition: Definition) -> str:
+    """The word for what it is: `Entity`, `FileSource`, `FeatureView`, `FeatureService`."""
+    return type(definition).__name__
+
+
+def id_of(definition: Definition) -> str:
+    """The name that is unique among its kind: `name@version` for a view, the name for the others."""
+    return definition.id if isinstance(definition, FeatureView) else definition.name
+
+
+def encode(definition: Definition) -> dict[str, Any]:
+    """A definition as a JSON document, with references to the named definitions inside it."""
+    return _encode_fields(definition, _encode_nested)
+
+
+def decode(document: Mapping[str, Any], resolve: Resolve) -> Any:
+    """A definition from its document.
+
+    Args:
+        document: what `encode` gave.
+        resolve: gives the definitions it refers to.
+
+    Raises:
+        DefinitionError: a class or a field is unknown, or a value is unusable.
+    """
+    kind = document.get("kind")
+    cls = CLASSES.get(str(kind))
+    if cls is None:
+        raise DefinitionError(f"no definition is called {kind!r}.", instead=f"There are: {', '.join(CLASSES)}.")
+    fields = {one.name: one for one in dataclasses.fields(cls)}
+    values = {name: value for name, value in document.items() if name != "kind"}
+    if unknown := values.keys() - fields.keys():
+        raise DefinitionError(
+            f"{kind} {document.get('name')!r} has an unknown field {min(unknown)!r}.",
+            hint="it may have been written by a newer gnomon: upgrade (pip install -U gnomon).",
+        )
+    return cls(**{name: _decode(value, fields[name], resolve) for name, value in values.items()})
+
+
+def fingerprint(definition: Definition) -> str:
+    """32 hex digits that change exactly when a definition may give other values; words about it do not count.
+
+    >>> from gnomon.definitions.entities import Entity
+    >>> fingerprint(Entity(name="u")) == fingerprint(Entity(name="u", description="another word", tags={"a": "b"}))
+    True
+    """
+    text = json.dumps(_encode_fields(definition, _expand, describing=False), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _encode_fields(obj: Any, nested: Callable[[Any], Any], describing: bool = True) -> dict[str, Any]:
+    document: dict[str, Any] = {"kind": type(obj).__name__}
+    for one in dataclasses.fields(obj):
+        value = getattr(obj, one.name)
+        if (describing or not one.metadata.get("describes")) and value != _default(one):
+            document[one.name] = _encode_value(value, nested)
+    return document
+
+
+def _encode_value(value: Any, nested: Callable[[Any], Any]) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, FeatureType):
+        return nested(value)
+    if isinstance(value, FeatureType):
+        return str(value)
+    if isinstance(value, timedelta):
+        return duration_text(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, tuple):
+        return [_encode_value(one, nested) for one in value]
+    return value
+
+
+def _encode_nested(value: Any) -> dict[str, Any]:
+    if isinstance(value, NAMED):
+        return {"ref": kind_of(value), "name": id_of(value)}  # type: ignore[arg-type]
+    return _encode_fields(value, _encode_nested)
+
+
+def _expand(value: Any) -> dict[str, Any]:
+    return _encode_fields(value, _expand, describing=False)
+
+
+def _decode(value: Any, where: dataclasses.Field[Any], resolve: Resolve) -> Any:
+    if isinstance(value, list):
+        return [_decode(one, where, resolve) for one in value]
+    if not isinstance(value, dict) or "Mapping" in str(where.type):
+        return value
+    return resolve(value["ref"], value["name"]) if "ref" in value else decode(value, resolve)
+
+
+def _default(one: dataclasses.Field[Any]) -> Any:
+    return one.default_factory() if one.default_factory is not dataclasses.MISSING else one.default

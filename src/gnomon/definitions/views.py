@@ -1,0 +1,237 @@
+"""Feature views: features of one source about some entities, and how long each is good for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import InitVar, dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from gnomon.clock import duration
+from gnomon.definitions.base import (
+    FrozenMap,
+    check_column,
+    check_name,
+    check_tags,
+    check_texts,
+    describing,
+    duplicates,
+    listed,
+    put,
+)
+from gnomon.definitions.entities import Entity, Field, check_key_type
+from gnomon.definitions.sources import FileSource, Source
+from gnomon.errors import DefinitionError, UnknownFeature
+
+__all__ = ["FeatureView", "Projection"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureView:
+    """A row view: at any instant, the latest row of each entity.
+
+    Args:
+        name: the view's name.
+        source: where its rows come from.
+        entities: what the rows are about: entities, or names of entities with one join key of that name; none for
+            features of the whole world.
+        schema: the features; a field called like a join key declares that key's type instead. Read from the source
+            when left out.
+        ttl: how long a row is good for, from its event time on: "90d" or a timedelta; None or zero for ever.
+        online: whether `materialize` loads it into the online store.
+        version: 1 or more; versions of one view live side by side.
+        features: Feast's older name for `schema`.
+        description: for people.
+        owner: for people.
+        tags: for people; text to text.
+
+    Raises:
+        DefinitionError: a name is unusable, a column stands twice, or an argument is of the wrong kind.
+
+    >>> from gnomon.types import Int64
+    >>> user = Entity(name="user_id")
+    >>> source = FileSource(path="users.parquet", timestamp_field="ts")
+    >>> view = FeatureView(name="profile", entities=[user], source=source, schema=[Field("age", Int64)], ttl="90d")
+    >>> view.join_keys, view.ttl.days, view[["age"]].feature_names
+    (('user_id',), 90, ('age',))
+    """
+
+    name: str
+    source: Source
+    entities: tuple[Entity, ...] = ()
+    schema: tuple[Field, ...] = ()
+    entity_columns: tuple[Field, ...] = ()
+    ttl: timedelta | None = None
+    online: bool = describing(default=True)
+    version: int = 1
+    description: str = describing(default="")
+    owner: str = describing(default="")
+    tags: Mapping[str, str] = describing(default_factory=FrozenMap)
+    features: InitVar[Sequence[Field] | None] = None
+
+    def __post_init__(self, features: Sequence[Field] | None) -> None:
+        owner = f"feature view {check_name('feature view', self.name)!r}"
+        if not isinstance(self.source, FileSource):
+            raise DefinitionError(f"{owner}: source is {self.source!r}.", hint="source is a FileSource.")
+        entities = tuple(_entity(owner, one) for one in listed(owner, "entities", self.entities))
+        keys = [key for entity in entities for key in entity.join_keys]
+        if twice := duplicates(keys):
+            raise DefinitionError(f"{owner}: join key {twice[0]!r} stands twice.", hint="each entity once.")
+        declared = listed(owner, "schema", self.schema or features or ())
+        schema, entity_columns = _split(owner, (*self.entity_columns, *declared), entities)
+        check_texts(owner, description=self.description, owner=self.owner)
+        if isinstance(self.version, bool) or not isinstance(self.version, int) or self.version < 1:
+            raise DefinitionError(f"{owner}: version is {self.version!r}.", hint="version is a whole number from 1.")
+        put(
+            self,
+            entities=entities,
+            schema=schema,
+            entity_columns=entity_columns,
+            ttl=_checked_ttl(owner, self.ttl),
+            online=bool(self.online),
+            tags=check_tags(owner, self.tags),
+        )
+
+    @property
+    def join_keys(self) -> tuple[str, ...]:
+        """The join keys of its entities, in their order."""
+        return tuple(key for entity in self.entities for key in entity.join_keys)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of its features, in schema order."""
+        return tuple(one.name for one in self.schema)
+
+    @property
+    def id(self) -> str:
+        """`name@version`: the view's name among all views and versions."""
+        return f"{self.name}@{self.version}"
+
+    def __getitem__(self, features: Sequence[str]) -> Projection:
+        """Pick features: `view[["age", "city"]]`."""
+        return Projection(view=self, features=tuple(listed(f"view {self.name!r}", "features", features)))
+
+    def with_name(self, name: str) -> Projection:
+        """The same view under another name, to use it twice in one service."""
+        return Projection(view=self, name=name)
+
+    def with_join_key_map(self, join_key_map: Mapping[str, str]) -> Projection:
+        """The same view looked up by other columns: `{"airport": "dest"}` joins `airport` on the column `dest`."""
+        return Projection(view=self, join_key_map=join_key_map)
+
+
+# A view is asked for `features` far more often than it is made with that older argument.
+FeatureView.features = property(lambda self: self.schema)  # type: ignore[assignment,misc]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projection:
+    """A view as a service or a question uses it: picked features, another name, other join columns.
+
+    Args:
+        view: the view.
+        features: names of the features picked; all of them, today's and tomorrow's, when left out.
+        name: the name it goes by; by default the view's.
+        join_key_map: join key of the view → column of the question.
+
+    Raises:
+        UnknownFeature: the view has no such feature.
+        DefinitionError: a feature stands twice, or the map names no join key of the view.
+    """
+
+    view: FeatureView
+    features: tuple[str, ...] = ()
+    name: str = ""
+    join_key_map: Mapping[str, str] = field(default_factory=FrozenMap)
+
+    def __post_init__(self) -> None:
+        owner = f"projection of view {self.view.name!r}"
+        if self.name:
+            check_name("projection", self.name)
+        if twice := duplicates(self.features):
+            raise DefinitionError(f"{owner}: feature {twice[0]!r} stands twice.", hint="pick each feature once.")
+        if self.view.schema:
+            for feature in self.features:
+                if feature not in self.view.feature_names:
+                    raise UnknownFeature(view=self.view.name, feature=feature, known=self.view.feature_names)
+        for key, column in self.join_key_map.items():
+            check_column(owner, column)
+            if key not in self.view.join_keys:
+                raise DefinitionError(
+                    f"{owner}: join_key_map names {key!r}, which is no join key of it.",
+                    instead=f"Its join keys: {', '.join(self.view.join_keys) or 'none'}.",
+                    hint="write {join key of the view: column of the question}.",
+                )
+        put(self, name=self.name or self.view.name, join_key_map=FrozenMap(self.join_key_map))
+        if twice := duplicates(self.columns):
+            raise DefinitionError(f"{owner}: two join keys look at column {twice[0]!r}.", hint="map them apart.")
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The features it stands for, in the order asked."""
+        return self.features or self.view.feature_names
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The question's columns that hold the join keys, in the view's order."""
+        return tuple(self.join_key_map.get(key, key) for key in self.view.join_keys)
+
+    def __getitem__(self, features: Sequence[str]) -> Projection:
+        """Pick features from it."""
+        return replace(self, features=tuple(listed(f"view {self.name!r}", "features", features)))
+
+    def with_name(self, name: str) -> Projection:
+        """The same under another name."""
+        return replace(self, name=name)
+
+    def with_join_key_map(self, join_key_map: Mapping[str, str]) -> Projection:
+        """The same looked up by other columns."""
+        return replace(self, join_key_map=join_key_map)
+
+
+def _entity(owner: str, entity: Any) -> Entity:
+    if isinstance(entity, str):
+        return Entity(name=entity)
+    if isinstance(entity, Entity):
+        return entity
+    raise DefinitionError(f"{owner}: {entity!r} is no entity.", hint="entities is a list of Entity objects or names.")
+
+
+def _split(
+    owner: str, fields: Iterable[Any], entities: Sequence[Entity]
+) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
+    """Tell features from declared join keys; the latter in the order of the join keys."""
+    key_types = {key: entity.value_type for entity in entities for key in entity.join_keys}
+    features: list[Field] = []
+    declared: dict[str, Field] = {}
+    for one in fields:
+        if not isinstance(one, Field):
+            raise DefinitionError(f"{owner}: {one!r} is no Field.", hint="schema=[Field(name='age', dtype=Int64), …].")
+        check_column(owner, one.name)
+        if one.name in key_types:
+            declared[one.name] = one
+        else:
+            features.append(one)
+    if twice := duplicates(one.name for one in features):
+        raise DefinitionError(f"{owner}: feature {twice[0]!r} stands twice.", hint="name each feature once.")
+    for key, value_type in key_types.items():
+        if key in declared:
+            dtype = check_key_type(f"{owner}: join key {key!r}", declared[key].dtype)
+            if value_type is not None and value_type != dtype:
+                raise DefinitionError(
+                    f"{owner}: join key {key!r} is {dtype} in the schema and {value_type} in its entity.",
+                    hint="say it once.",
+                )
+        elif value_type is not None:
+            declared[key] = Field(key, value_type)
+    return tuple(features), tuple(declared[key] for key in key_types if key in declared)
+
+
+def _checked_ttl(owner: str, ttl: timedelta | str | None) -> timedelta | None:
+    try:
+        checked = None if ttl is None else duration(ttl)
+    except ValueError as wrong:
+        raise DefinitionError(f"{owner}: ttl: {wrong}.") from None
+    if checked is not None and checked < timedelta(0):
+        raise DefinitionError(f"{owner}: ttl is {checked}.", hint="ttl is positive; None or zero means for ever.")
+    return checked or None

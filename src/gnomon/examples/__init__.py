@@ -1,0 +1,1 @@
+"""Feature repositories to run, read and copy."""

@@ -1,0 +1,1 @@
+"""What a question means, worked out before any back-end is asked."""

@@ -1,0 +1,66 @@
+"""Questions as values: what an engine is asked, with every name resolved and every instant in µs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gnomon.definitions.views import FeatureView
+
+__all__ = ["AsKnown", "LoadQuestion", "TrainingQuestion", "ViewQuestion"]
+
+AsKnown = Literal["now", "then"] | int
+"""How much hindsight is allowed: all of it, none row by row, or what was known by an instant (µs)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewQuestion:
+    """One view's part in a question.
+
+    Args:
+        view: the view, with schema and key types resolved.
+        columns: the spine's columns that hold its join keys, in the view's order.
+        features: (feature, name in the answer) for each feature asked.
+    """
+
+    view: FeatureView
+    columns: tuple[str, ...]
+    features: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingQuestion:
+    """The features of every row of a spine, each at its own instant.
+
+    Args:
+        views: the parts, one per view or projection.
+        order: names of the answer's columns, in order.
+        instant: the spine's column of instants, int64 µs.
+        as_known: how much hindsight is allowed.
+    """
+
+    views: tuple[ViewQuestion, ...]
+    order: tuple[str, ...]
+    instant: str
+    as_known: AsKnown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadQuestion:
+    """The rows of one view that the online store should have.
+
+    Args:
+        view: the view, with schema and key types resolved.
+        start: only rows that happened or became known after this instant (µs); None for all.
+        end: only rows that happened at or before this instant (µs).
+        known: only rows known at or before this instant (µs).
+        now: of a key's rows usable by this instant (µs), only the latest is wanted; of the others, all.
+        files: only these files of the source (absolute paths), rows of any age; None for all files.
+    """
+
+    view: FeatureView
+    start: int | None
+    end: int
+    known: int
+    now: int
+    files: tuple[str, ...] | None = None

@@ -1,0 +1,227 @@
+"""The types a feature or a join key can have, each one value with one Arrow type.
+
+>>> Array(Float32)
+Array(Float32)
+>>> parse("Decimal(38, 2)") == Decimal(38, 2)
+True
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from gnomon.errors import DefinitionError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "Array",
+    "Bool",
+    "Bytes",
+    "Decimal",
+    "FeatureType",
+    "Float32",
+    "Float64",
+    "Int32",
+    "Int64",
+    "String",
+    "UnixTimestamp",
+    "ValueType",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureType:
+    """A feature's type; compare with `==`, print for its name."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return self.name
+
+    __str__ = __repr__
+
+
+Bool = FeatureType("Bool")
+Int32 = FeatureType("Int32")
+Int64 = FeatureType("Int64")
+Float32 = FeatureType("Float32")
+Float64 = FeatureType("Float64")
+String = FeatureType("String")
+Bytes = FeatureType("Bytes")
+UnixTimestamp = FeatureType("UnixTimestamp")
+"""An instant: int64 µs since the epoch, UTC."""
+
+SCALARS = {kind.name: kind for kind in (Bool, Int32, Int64, Float32, Float64, String, Bytes, UnixTimestamp)}
+KEY_TYPES = (Bool, Int32, Int64, String, Bytes, UnixTimestamp)
+"""The types a join key may have: those whose equality nobody argues about."""
+
+
+@dataclass(frozen=True, slots=True, repr=False, init=False)
+class Decimal(FeatureType):
+    """An exact decimal number.
+
+    Args:
+        precision: digits in all, 1 to 38.
+        scale: digits after the point, 0 to precision.
+
+    Raises:
+        DefinitionError: precision or scale out of bounds.
+    """
+
+    precision: int
+    scale: int
+
+    def __init__(self, precision: int = 38, scale: int = 0) -> None:
+        if not (1 <= precision <= 38 and 0 <= scale <= precision):
+            raise DefinitionError(
+                f"Decimal({precision}, {scale}) cannot be.",
+                hint="precision is 1 to 38 digits, scale 0 to precision: Decimal(18, 2), say.",
+            )
+        object.__setattr__(self, "name", f"Decimal({precision}, {scale})")
+        object.__setattr__(self, "precision", precision)
+        object.__setattr__(self, "scale", scale)
+
+
+@dataclass(frozen=True, slots=True, repr=False, init=False)
+class Array(FeatureType):
+    """A list of values of one scalar or decimal type, of any length; single values in it may be null.
+
+    Args:
+        element: the type of each value; not itself an array.
+
+    Raises:
+        DefinitionError: the element is no scalar type.
+    """
+
+    element: FeatureType
+
+    def __init__(self, element: FeatureType) -> None:
+        if not isinstance(element, FeatureType) or isinstance(element, Array):
+            raise DefinitionError(
+                f"Array({element!r}) cannot be.",
+                hint="an array holds one scalar type: Array(Float32), Array(String), Array(Decimal(18, 2)).",
+            )
+        object.__setattr__(self, "name", f"Array({element.name})")
+        object.__setattr__(self, "element", element)
+
+
+class ValueType(Enum):
+    """Feast's older names for types, accepted wherever a type is."""
+
+    BOOL = Bool
+    BYTES = Bytes
+    DOUBLE = Float64
+    FLOAT = Float32
+    INT32 = Int32
+    INT64 = Int64
+    STRING = String
+    UNIX_TIMESTAMP = UnixTimestamp
+    BOOL_LIST = Array(Bool)
+    BYTES_LIST = Array(Bytes)
+    DOUBLE_LIST = Array(Float64)
+    FLOAT_LIST = Array(Float32)
+    INT32_LIST = Array(Int32)
+    INT64_LIST = Array(Int64)
+    STRING_LIST = Array(String)
+    UNIX_TIMESTAMP_LIST = Array(UnixTimestamp)
+
+
+def coerce(value: Any, owner: str) -> FeatureType:
+    """The type a user wrote: a FeatureType, a ValueType, or a type's name.
+
+    Args:
+        value: what was written.
+        owner: what it was written on, for the error.
+
+    Raises:
+        DefinitionError: it names no type.
+    """
+    if isinstance(value, FeatureType):
+        return value
+    if isinstance(value, ValueType):
+        found: FeatureType = value.value
+        return found
+    if value in (Decimal, Array):
+        hint = "say which: Decimal(18, 2)." if value is Decimal else "say of what: Array(Float32)."
+        raise DefinitionError(f"{owner}: the type {value.__name__} is incomplete.", hint=hint)
+    if isinstance(value, str):
+        try:
+            return parse(value)
+        except ValueError:
+            pass
+    raise DefinitionError(
+        f"{owner}: {value!r} is no type.",
+        hint=f"use one from gnomon.types: {', '.join(SCALARS)}, Decimal(18, 2), Array(Float32).",
+    )
+
+
+def parse(text: str) -> FeatureType:
+    """Read back what `str` of a type wrote.
+
+    Raises:
+        ValueError: the text names no type.
+    """
+    if text in SCALARS:
+        return SCALARS[text]
+    if match := re.fullmatch(r"Decimal\((\d+), ?(\d+)\)", text):
+        return Decimal(int(match[1]), int(match[2]))
+    if match := re.fullmatch(r"Array\((.+)\)", text):
+        return Array(parse(match[1]))
+    raise ValueError(f"{text!r} names no type")
+
+
+def to_arrow(dtype: FeatureType) -> pa.DataType:
+    """The one Arrow type that holds values of `dtype`."""
+    import pyarrow as pa
+
+    if isinstance(dtype, Decimal):
+        return pa.decimal128(dtype.precision, dtype.scale)
+    if isinstance(dtype, Array):
+        return pa.list_(to_arrow(dtype.element))
+    return {
+        "Bool": pa.bool_(),
+        "Int32": pa.int32(),
+        "Int64": pa.int64(),
+        "Float32": pa.float32(),
+        "Float64": pa.float64(),
+        "String": pa.string(),
+        "Bytes": pa.binary(),
+        "UnixTimestamp": pa.timestamp("us", tz="UTC"),
+    }[dtype.name]
+
+
+def from_arrow(arrow: pa.DataType) -> FeatureType | None:
+    """The narrowest type that holds every value of an Arrow type without loss, or None where none does.
+
+    >>> import pyarrow as pa
+    >>> from_arrow(pa.uint32()), from_arrow(pa.list_(pa.float64())), from_arrow(pa.struct([]))
+    (Int64, Array(Float64), None)
+    """
+    import pyarrow.types as t
+
+    if t.is_dictionary(arrow):
+        return from_arrow(arrow.value_type)
+    if t.is_list(arrow) or t.is_large_list(arrow) or t.is_fixed_size_list(arrow):
+        element = from_arrow(arrow.value_type)
+        return None if element is None or isinstance(element, Array) else Array(element)
+    if t.is_decimal(arrow):
+        fits = arrow.precision <= 38 and 0 <= arrow.scale <= arrow.precision
+        return Decimal(arrow.precision, arrow.scale) if fits else None
+    if t.is_uint64(arrow):
+        return Decimal(20, 0)
+    if t.is_integer(arrow):
+        return Int64 if arrow.bit_width == 64 or t.is_uint32(arrow) else Int32
+    if t.is_floating(arrow):
+        return Float64 if arrow.bit_width == 64 else Float32
+    if t.is_string(arrow) or t.is_large_string(arrow) or t.is_string_view(arrow):
+        return String
+    if t.is_binary(arrow) or t.is_large_binary(arrow) or t.is_fixed_size_binary(arrow) or t.is_binary_view(arrow):
+        return Bytes
+    if t.is_boolean(arrow):
+        return Bool
+    return UnixTimestamp if t.is_timestamp(arrow) or t.is_date(arrow) else None
