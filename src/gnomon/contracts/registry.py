@@ -8,30 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from gnomon.definitions.catalog import Catalog
+from gnomon.plan.changes import Change
 
 __all__ = ["Change", "Commit", "Registry", "Run", "Snapshot"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """One definition put in, put in anew, or taken out.
-
-    Args:
-        kind: the definition's class: `FeatureView`.
-        id: its id: `profile@1`.
-        before: its document before; None if it was not there.
-        after: its document after; None if it is taken out.
-        changes_values: whether answers may differ afterwards, or people are only told something else.
-    """
-
-    kind: str
-    id: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    changes_values: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +105,7 @@ class Registry(Protocol):
         ...
 
     def record(self, project: str, run: Run) -> None:
-        """Remember a finished materialization; of each view the last hundred are kept, and only the last one's files."""
+        """Remember a finished materialization; each view keeps its last hundred, and only the last one's files."""
         ...
 
     def runs(self, project: str, view: str | None = None) -> list[Run]:
