@@ -37,9 +37,9 @@ def read(path: Path, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
         ConfigError: the file cannot be read, is no UTF-8, no YAML or no mapping, has a key twice, or names a variable
             that is not set.
     """
-    loader = _Loader(_text(path), path, environ)
+    text = _text(path)
     try:
-        values = loader.get_single_data()
+        values = _Loader(text, path, environ).get_single_data()
     except yaml.MarkedYAMLError as broken:
         mark = broken.problem_mark or broken.context_mark
         where = f"{path}, line {mark.line + 1}" if mark else str(path)
@@ -47,8 +47,6 @@ def read(path: Path, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     except (yaml.YAMLError, RecursionError) as broken:
         reason = str(broken).splitlines()[0] if str(broken) else type(broken).__name__
         raise ConfigError(f"{path}: broken YAML: {reason}.", hint=_YAML_HINT) from None
-    finally:
-        loader.dispose()
     if values is None:
         return {}
     if not isinstance(values, dict):
