@@ -1,1 +1,1 @@
-
+"""Registries, one per module; importing one imports no other."""
