@@ -1,0 +1,133 @@
+"""Catalogs: entities, sources, views and services that hang together, with every field given now and then."""
+
+from __future__ import annotations
+
+import string
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+from gnomon.definitions.catalog import Catalog
+from gnomon.definitions.entities import Entity, Field
+from gnomon.definitions.services import FeatureService
+from gnomon.definitions.sources import FileSource
+from gnomon.definitions.views import FeatureView, Projection
+from gnomon.testing.strategies.values import feature_types, key_types
+
+__all__ = ["definitions"]
+
+_LETTERS = string.ascii_letters + "_"
+_names = st.text(_LETTERS + string.digits + ".-", max_size=5).flatmap(
+    lambda rest: st.sampled_from(_LETTERS).map(lambda first: first + rest)
+)
+_columns = st.one_of(
+    _names,
+    st.text(st.characters(codec="utf-8", exclude_characters=":"), min_size=1, max_size=4).filter(str.isprintable),
+)
+_words = st.text(st.characters(codec="utf-8"), max_size=6)
+_spans = st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=4000))
+_about: dict[str, st.SearchStrategy[Any]] = {
+    "description": _words,
+    "owner": _words,
+    "tags": st.dictionaries(st.one_of(_words, st.sampled_from(["ref", "kind", "name"])), _words, max_size=2),
+}
+
+
+@st.composite
+def definitions(draw: st.DrawFn, max_size: int = 3) -> Catalog:
+    """A catalog in which everything referred to is there.
+
+    Args:
+        draw: given by Hypothesis.
+        max_size: at most so many entities, sources, views and services each.
+    """
+    entities = draw(_unique(_entities(), max_size))
+    sources = draw(_unique(_sources(), max_size))
+    views = draw(_unique(_views(entities, sources), max_size, by=lambda view: view.id)) if sources else []
+    services = draw(_unique(_services(views), max_size)) if views else []
+    return Catalog.of([*entities, *sources, *views, *services])
+
+
+def _unique(strategy: st.SearchStrategy[Any], max_size: int, by: Any = lambda one: one.name) -> Any:
+    return st.lists(strategy, max_size=max_size, unique_by=by)
+
+
+def _entities() -> st.SearchStrategy[Entity]:
+    keys = st.lists(_columns, max_size=3, unique=True)
+    return st.builds(Entity, name=_names, join_keys=keys, value_type=st.none() | key_types(), **_about)
+
+
+def _sources() -> st.SearchStrategy[FileSource]:
+    mapping = st.dictionaries(_words, _columns, max_size=2).filter(lambda one: len(set(one.values())) == len(one))
+    return st.builds(
+        FileSource,
+        path=_words.map(lambda text: f"data/{text}.parquet"),
+        timestamp_field=st.sampled_from(["", "ts", "happened at"]),
+        created_timestamp_column=st.sampled_from(["", "created"]),
+        delay=st.none() | _spans,
+        event_id=st.sampled_from(["", "id"]),
+        name=st.one_of(st.just(""), _names),
+        file_format=st.sampled_from(["", "parquet", "csv"]),
+        field_mapping=mapping,
+        **_about,
+    )
+
+
+@st.composite
+def _views(draw: st.DrawFn, entities: list[Entity], sources: list[FileSource]) -> FeatureView:
+    about = draw(_entity_choices(entities))
+    keys = {key for entity in about for key in entity.join_keys}
+    declared = [Field(key, draw(key_types())) for one in about if one.value_type is None for key in one.join_keys[:1]]
+    fields = st.builds(
+        Field,
+        name=_columns.filter(lambda name: name not in keys),
+        dtype=feature_types(),
+        description=_about["description"],
+        tags=_about["tags"],
+    )
+    return FeatureView(
+        name=draw(_names),
+        source=draw(st.sampled_from(sources)),
+        entities=tuple(about),
+        schema=(*declared, *draw(st.lists(fields, max_size=3, unique_by=lambda one: one.name))),
+        ttl=draw(st.none() | _spans),
+        online=draw(st.booleans()),
+        version=draw(st.integers(1, 3)),
+        **{name: draw(strategy) for name, strategy in _about.items()},
+    )
+
+
+def _entity_choices(entities: list[Entity]) -> st.SearchStrategy[list[Entity]]:
+    """Some of the entities whose join keys do not clash."""
+
+    def apart(chosen: list[Entity]) -> list[Entity]:
+        taken: set[str] = set()
+        kept = []
+        for one in chosen:
+            if taken.isdisjoint(one.join_keys):
+                taken.update(one.join_keys)
+                kept.append(one)
+        return kept
+
+    chosen = st.lists(st.sampled_from(entities), max_size=2) if entities else st.just([])
+    return chosen.map(apart)
+
+
+def _services(views: list[FeatureView]) -> st.SearchStrategy[FeatureService]:
+    parts = st.lists(_projections(views), min_size=1, max_size=3, unique_by=lambda part: part.name)
+    return st.builds(FeatureService, name=_names, features=parts, **_about)
+
+
+@st.composite
+def _projections(draw: st.DrawFn, views: list[FeatureView]) -> Projection:
+    view = draw(st.sampled_from(views))
+    picked = draw(st.lists(st.sampled_from(view.feature_names), unique=True)) if view.schema else []
+    # Mapped columns get a prefix no drawn join key has by chance, so that no two keys look at one column.
+    renamed = draw(st.sets(st.sampled_from(view.join_keys))) if view.join_keys else set()
+    return Projection(
+        view=view,
+        features=tuple(picked),
+        name=draw(st.one_of(st.just(""), _names)),
+        join_key_map={key: f"mapped column of {key}" for key in sorted(renamed)},
+    )
