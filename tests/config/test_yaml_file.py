@@ -71,6 +71,8 @@ def test_whole_numbers_come_out_as_numbers_unless_quoted(tmp_path: Path) -> None
     found = document(tmp_path, "a: $PORT\nb: '$PORT'\nc: ${NONE:-4}\nd: $TRUE\ne: x$PORT")
     assert found == {"a": 6379, "b": "6379", "c": 4, "d": "true", "e": "x6379"}
     assert [type(found[key]).__mro__[-2] for key in "abc"] == [int, str, int]
+    assert f"{found['a']} {found['b']} {found['e']}" == "6379 6379 x6379"
+    assert repr(found["a"]) == "'$PORT'"
 
 
 def test_a_variable_cannot_change_the_structure(tmp_path: Path) -> None:

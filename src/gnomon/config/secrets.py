@@ -43,6 +43,8 @@ class Expanded(_Written, str):
 class ExpandedInt(_Written, int):
     """A whole number that a variable gave."""
 
+    __str__ = int.__repr__
+
 
 def masked(value: Any, key: str = "") -> Any:
     """A copy fit for printing: values of secret-sounding keys and passwords in URLs are `***`."""
