@@ -383,4 +383,4 @@ _HINTS = {
 def _broken(where: str, error: Exception) -> BackendError:
     told = str(error.orig) if isinstance(error, DBAPIError) else str(error)
     hint = next((hint for sign, hint in _HINTS.items() if sign in told), "check the registry's file or server.")
-    return BackendError(f"the registry {where} cannot be used: {told}.", hint=hint, path=where)
+    return BackendError(f"the registry {where} cannot be used: {told.rstrip('.')}.", hint=hint, path=where)

@@ -1,0 +1,219 @@
+"""Definitions say what they leave open by looking at their source: columns, types, which one is the time.
+
+What they do say is held against the source, so that a mistake is an error now and not a wrong value later. A declared
+type may differ from the column's where no value changes, or the change is what the declared type means:
+
+* a whole number as any wider or narrower whole number, and as a decimal: one that does not fit fails loudly when read;
+* any number as Float64 or Float32: it is rounded, which is what declaring a float says;
+* a decimal as one with more digits; without a fraction also as a whole number;
+* nothing else: a fraction cut off or a text parsed would be a silently different value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from gnomon.definitions.base import duplicates
+from gnomon.definitions.catalog import Catalog, Key
+from gnomon.definitions.codec import Definition
+from gnomon.definitions.entities import Field, check_key_type
+from gnomon.definitions.sources import FileSource
+from gnomon.definitions.views import FeatureView
+from gnomon.errors import DefinitionError, listing, nearest_hint
+from gnomon.types import Array, Decimal, FeatureType, Float32, Float64, Int32, Int64, String, from_arrow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from gnomon.contracts.engine import Engine
+
+__all__ = ["Resolved", "fits", "resolve"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """A catalog with nothing left open.
+
+    Args:
+        catalog: every view looked at has its schema and key types, every source its event time.
+        notes: what its author should know, a sentence each.
+    """
+
+    catalog: Catalog
+    notes: tuple[str, ...]
+
+
+def resolve(catalog: Catalog, engine: Engine, *, only: Container[Key] | None = None) -> Resolved:
+    """Fill in what views and sources leave open, and check what they say.
+
+    Args:
+        catalog: the definitions.
+        engine: reads the sources' columns.
+        only: look only at the definitions with these keys, and at the sources of such views; None for all.
+
+    Raises:
+        DefinitionError: a column is not there, of an unfit type, or cannot be told from others.
+        SourceError: a source cannot be read.
+    """
+    views = [view for view in catalog.views.values() if only is None or ("FeatureView", view.id) in only]
+    names = {view.source.name for view in views}
+    sources = [
+        one for one in catalog.sources.values() if one.name in names or only is None or ("FileSource", one.name) in only
+    ]
+    schemas = {source.name: engine.schema(source) for source in sources}
+    found = {source.name: _source(source, schemas[source.name]) for source in sources}
+    notes = [note for source in found.values() for note in _known_time_note(source)]
+    changed: dict[Key, Definition | None] = {("FileSource", name): source for name, source in found.items()}
+    for view in views:
+        source = found[view.source.name]
+        changed["FeatureView", view.id] = _view(replace(view, source=source), schemas[source.name], notes)
+    return Resolved(catalog=catalog.with_definitions(changed), notes=tuple(notes))
+
+
+def fits(found: FeatureType, declared: FeatureType) -> bool:
+    """Whether a column of one type may be declared as another; the module says which and why.
+
+    >>> fits(Int32, Int64), fits(Float64, Int64), fits(Int64, Decimal(18, 2)), fits(Decimal(20, 0), Int64)
+    (True, False, True, True)
+    """
+    whole = (Int32, Int64)
+    if found == declared:
+        return True
+    if isinstance(found, Array) and isinstance(declared, Array):
+        return fits(found.element, declared.element)
+    if declared in (Float32, Float64):
+        return found in (*whole, Float32, Float64) or isinstance(found, Decimal)
+    if isinstance(found, Decimal):
+        if isinstance(declared, Decimal):
+            return declared.scale >= found.scale
+        return declared in whole and found.scale == 0
+    return found in whole and (declared in whole or isinstance(declared, Decimal))
+
+
+def _source(source: FileSource, schema: pa.Schema) -> FileSource:
+    owner = f"file source {source.name!r}"
+    if twice := duplicates(schema.names):
+        raise DefinitionError(f"{owner} has two columns {twice[0]!r}.", hint="rename one with field_mapping.")
+    event = _mapped(source, source.timestamp_field, schema) or _only_timestamp(owner, source, schema)
+    known = _mapped(source, source.created_timestamp_column, schema)
+    event_id = _mapped(source, source.event_id, schema)
+    for argument, column in (("timestamp_field", event), ("created_timestamp_column", known)):
+        if column:
+            _check_instant(f"{owner}: {argument} {column!r}", _type(owner, argument, column, schema))
+    if event_id and from_arrow(kind := _type(owner, "event_id", event_id, schema)) is None:
+        raise DefinitionError(f"{owner}: event_id {event_id!r} is {kind}.", hint="use a column of texts or numbers.")
+    return replace(source, timestamp_field=event, created_timestamp_column=known, event_id=event_id)
+
+
+def _mapped(source: FileSource, column: str, schema: pa.Schema) -> str:
+    """A column by the name views use, where its author wrote the one in the files."""
+    return column if column in schema.names else source.field_mapping.get(column, column)
+
+
+def _only_timestamp(owner: str, source: FileSource, schema: pa.Schema) -> str:
+    import pyarrow.types as t
+
+    others = {source.created_timestamp_column, source.field_mapping.get(source.created_timestamp_column)}
+    columns = [one for one in schema if one.name not in others]
+    instants = [one.name for one in columns if t.is_timestamp(one.type)]
+    instants = instants or [one.name for one in columns if t.is_date(one.type)]
+    if len(instants) == 1:
+        return str(instants[0])
+    raise DefinitionError(
+        f"{owner}: timestamp_field is left out, and {'no column is' if not instants else 'several columns are'} "
+        f"a timestamp{'' if not instants else ': ' + listing(instants)}.",
+        instead=f"Its columns: {listing(f'{one.name} ({one.type})' for one in schema)}.",
+        hint="name the column of event times: FileSource(timestamp_field=…).",
+    )
+
+
+def _check_instant(what: str, kind: pa.DataType) -> None:
+    import pyarrow.types as t
+
+    if t.is_timestamp(kind) or t.is_date(kind):
+        return
+    hint = "store it as a timestamp; in CSV write ISO-8601, such as 2024-01-31T12:00:00Z."
+    if t.is_integer(kind) or t.is_floating(kind):
+        hint = "a number does not say whether it is seconds or milliseconds: store it as a timestamp in the file."
+    raise DefinitionError(f"{what} is {kind}, not a timestamp.", hint=hint)
+
+
+def _type(owner: str, role: str, column: str, schema: pa.Schema) -> pa.DataType:
+    if column in schema.names:
+        return schema.field(column).type
+    raise DefinitionError(
+        f"{owner}: {role} {column!r} is not in the source.",
+        instead=f"It has: {listing(schema.names)}.",
+        hint=nearest_hint(column, schema.names, otherwise="name a column it has; field_mapping can rename one."),
+    )
+
+
+def _known_time_note(source: FileSource) -> Iterator[str]:
+    if not source.has_known_times:
+        yield (
+            f"file source {source.name!r} does not say when its rows were known, so as_known='then' equals 'now' for "
+            "it; give it a created_timestamp_column or a delay."
+        )
+
+
+def _view(view: FeatureView, schema: pa.Schema, notes: list[str]) -> FeatureView:
+    owner = f"feature view {view.name!r}"
+    declared = {one.name: one for one in view.entity_columns}
+    keys = tuple(_key(owner, key, declared.get(key), schema) for key in view.join_keys)
+    for one in view.schema:
+        _check_feature(owner, one, _type(owner, "feature", one.name, schema))
+    features = view.schema or tuple(_inferred(owner, view, schema, notes))
+    if not features:
+        raise DefinitionError(
+            f"{owner} has no features: its source has no column left for one.",
+            instead=f"The source has: {listing(schema.names)}.",
+            hint="a view needs at least one column besides join keys and times.",
+        )
+    return replace(view, schema=features, entity_columns=keys)
+
+
+def _key(owner: str, key: str, declared: Field | None, schema: pa.Schema) -> Field:
+    kind = _type(owner, "join key", key, schema)
+    found = from_arrow(kind)
+    what = f"{owner}: join key {key!r}"
+    if found is None:
+        raise DefinitionError(f"{what} is {kind}, which no type holds.", hint="use a column of texts or numbers.")
+    if declared is None:
+        return Field(key, check_key_type(what, found))
+    # Keys are cast without loss or fail, so more is allowed than for features: 7.0 and "7" are the key 7.
+    whole = declared.dtype in (Int32, Int64)
+    if fits(found, declared.dtype) or (whole and found in (Float32, Float64, String)):
+        return declared
+    raise DefinitionError(f"{what} is declared {declared.dtype}, but the source has {found}.", hint=f"declare {found}.")
+
+
+def _check_feature(owner: str, declared: Field, kind: pa.DataType) -> None:
+    import pyarrow.types as t
+
+    found = from_arrow(kind)
+    if t.is_null(kind) or (found is not None and fits(found, declared.dtype)):
+        return
+    what = f"{owner}: feature {declared.name!r} is declared {declared.dtype}, but the source has "
+    if found is None:
+        raise DefinitionError(f"{what}{kind}, which no type holds.", hint="leave it out, or store its parts apart.")
+    raise DefinitionError(
+        f"{what}{found}, and that cast could change values.",
+        hint=f"declare dtype={found}, or store the column as {declared.dtype}.",
+    )
+
+
+def _inferred(owner: str, view: FeatureView, schema: pa.Schema, notes: list[str]) -> Iterator[Field]:
+    source = view.source
+    taken = {*view.join_keys, source.timestamp_field, source.created_timestamp_column, source.event_id}
+    for column in schema:
+        if column.name in taken:
+            continue
+        dtype = from_arrow(column.type)
+        if dtype is None:
+            notes.append(f"{owner}: column {column.name!r} is left out: no type holds {column.type}.")
+        elif ":" in column.name or not column.name.isprintable():
+            notes.append(f"{owner}: column {column.name!r} is left out: its name cannot be a feature's.")
+        else:
+            yield Field(column.name, dtype)
