@@ -92,9 +92,7 @@ def to_micros(instant: datetime | date | str | int) -> int:
     >>> to_micros("2024-01-01T02:00:00+02:00") == to_micros(datetime(2024, 1, 1))
     True
     """
-    if isinstance(instant, bool):
-        raise _not_an_instant(instant)
-    if isinstance(instant, int):
+    if isinstance(instant, int) and not isinstance(instant, bool) and MIN_MICROS <= instant <= MAX_MICROS:
         return instant
     if isinstance(instant, str):
         try:
@@ -168,6 +166,7 @@ def duration_text(value: timedelta) -> str:
 def _not_an_instant(value: object) -> RequestError:
     return RequestError(
         f"{value!r} is no instant.",
-        hint="pass a datetime (naive means UTC), a date, an ISO-8601 text such as '2024-01-31T12:00:00Z', or µs as an int.",
+        hint="pass a datetime (naive means UTC), a date, an ISO-8601 text such as '2024-01-31T12:00:00Z', "
+        "or µs as an int64.",
         value=value,
     )

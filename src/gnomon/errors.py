@@ -10,10 +10,13 @@ It has: amount_sum_7d, count_1h.
 Hint: did you mean 'amount_sum_7d'?
 """
 
+# ruff: noqa: N818  (UnknownFeature says it; UnknownFeatureError would say it twice)
+
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "BackendError",
@@ -45,6 +48,10 @@ class GnomonError(Exception):
         for name, value in facts.items():
             setattr(self, name, value)
         super().__init__("\n".join(part for part in (what, instead, hint and f"Hint: {hint}") if part))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By its attributes, not by its class's arguments: an error must reach the parent of a worker process whole.
+        return _revive, (type(self), *self.args), self.__dict__
 
 
 class DefinitionError(GnomonError):
@@ -129,6 +136,12 @@ class UnknownFeature(RequestError):
             feature=feature,
             known=names,
         )
+
+
+def _revive(cls: type[GnomonError], *args: object) -> GnomonError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    return error
 
 
 def listing(names: Iterable[object], limit: int = 12) -> str:

@@ -77,9 +77,10 @@ class Decimal(FeatureType):
     scale: int
 
     def __init__(self, precision: int = 38, scale: int = 0) -> None:
-        if not (1 <= precision <= 38 and 0 <= scale <= precision):
+        whole = type(precision) is int and type(scale) is int
+        if not (whole and 1 <= precision <= 38 and 0 <= scale <= precision):
             raise DefinitionError(
-                f"Decimal({precision}, {scale}) cannot be.",
+                f"Decimal({precision!r}, {scale!r}) cannot be.",
                 hint="precision is 1 to 38 digits, scale 0 to precision: Decimal(18, 2), say.",
             )
         object.__setattr__(self, "name", f"Decimal({precision}, {scale})")
@@ -141,19 +142,18 @@ def coerce(value: Any, owner: str) -> FeatureType:
     Raises:
         DefinitionError: it names no type.
     """
-    if isinstance(value, FeatureType):
-        return value
     if isinstance(value, ValueType):
-        found: FeatureType = value.value
-        return found
-    if value in (Decimal, Array):
+        value = value.value
+    if isinstance(value, (FeatureType, str)):
+        try:
+            found = _read(str(value))
+        except DefinitionError as wrong:
+            raise DefinitionError(f"{owner}: {wrong.what}", hint=wrong.hint) from None
+        if found is not None:
+            return found
+    if value is Decimal or value is Array:
         hint = "say which: Decimal(18, 2)." if value is Decimal else "say of what: Array(Float32)."
         raise DefinitionError(f"{owner}: the type {value.__name__} is incomplete.", hint=hint)
-    if isinstance(value, str):
-        try:
-            return parse(value)
-        except ValueError:
-            pass
     raise DefinitionError(
         f"{owner}: {value!r} is no type.",
         hint=f"use one from gnomon.types: {', '.join(SCALARS)}, Decimal(18, 2), Array(Float32).",
@@ -166,13 +166,13 @@ def parse(text: str) -> FeatureType:
     Raises:
         ValueError: the text names no type.
     """
-    if text in SCALARS:
-        return SCALARS[text]
-    if match := re.fullmatch(r"Decimal\((\d+), ?(\d+)\)", text):
-        return Decimal(int(match[1]), int(match[2]))
-    if match := re.fullmatch(r"Array\((.+)\)", text):
-        return Array(parse(match[1]))
-    raise ValueError(f"{text!r} names no type")
+    try:
+        found = _read(text)
+    except DefinitionError:
+        found = None
+    if found is None:
+        raise ValueError(f"{text!r} names no type")
+    return found
 
 
 def to_arrow(dtype: FeatureType) -> pa.DataType:
@@ -225,3 +225,14 @@ def from_arrow(arrow: pa.DataType) -> FeatureType | None:
     if t.is_boolean(arrow):
         return Bool
     return UnixTimestamp if t.is_timestamp(arrow) or t.is_date(arrow) else None
+
+
+def _read(text: str) -> FeatureType | None:
+    if text in SCALARS:
+        return SCALARS[text]
+    if match := re.fullmatch(r"Decimal\((\d+), ?(\d+)\)", text):
+        return Decimal(int(match[1]), int(match[2]))
+    if match := re.fullmatch(r"Array\((.+)\)", text):
+        element = _read(match[1])
+        return None if element is None else Array(element)
+    return None
