@@ -1,1 +1,1 @@
-
+"""Online stores: one file per back-end."""

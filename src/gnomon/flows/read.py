@@ -1,0 +1,316 @@
+"""Read: the features of some entities as of now, from the online store.
+
+What a question means (which views, which key columns, which types) is worked out once and kept with the snapshot of
+definitions it was asked of. After that a request is: encode keys, one `store.read`, decode columns.
+
+    reader = Reader(store, clock)
+    reader.read(snapshot, ["profile:age"], [{"user_id": 7}]).to_dict()      # {"user_id": [7], "age": [41]}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gnomon.clock import MIN_MICROS, Clock, micros_of
+from gnomon.contracts.online import OnlineStore, Table
+from gnomon.contracts.registry import Snapshot
+from gnomon.core.keys import KeyEncoder, key_encoder
+from gnomon.core.rows import Layout, Reading, schema_of
+from gnomon.core.staircases import at
+from gnomon.errors import BackendError, RequestError, listing, nearest_hint
+from gnomon.flows.responses import Answer, OnlineResponse
+from gnomon.flows.tables import known_layouts, layout_of, table_of
+from gnomon.plan.questions import ViewQuestion
+from gnomon.plan.references import Features, resolve
+from gnomon.types import FeatureType
+
+__all__ = ["EntityRows", "OnlineResponse", "Reader", "get_online_features"]
+
+EntityRows = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]
+"""One dict of join keys per entity, or a dict of lists."""
+
+MOST_PLANS = 1_000
+
+
+def get_online_features(
+    snapshot: Snapshot,
+    store: OnlineStore,
+    clock: Clock,
+    features: Features,
+    entity_rows: EntityRows,
+    full_feature_names: bool = False,
+) -> OnlineResponse:
+    """One request; who asks more than once keeps a `Reader`, which remembers what questions mean."""
+    return Reader(store, clock).read(snapshot, features, entity_rows, full_feature_names)
+
+
+class Reader:
+    """Answers requests from one online store.
+
+    Args:
+        store: the online store.
+        clock: says as of when.
+    """
+
+    def __init__(self, store: OnlineStore, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+        self._plans: dict[Any, _Plan] = {}
+
+    def read(
+        self, snapshot: Snapshot, features: Features, entity_rows: EntityRows, full_feature_names: bool = False
+    ) -> OnlineResponse:
+        """The features of each entity as of the clock's now.
+
+        Args:
+            snapshot: the registered definitions.
+            features: references such as `profile:age`, a service (its registered form counts) or a service's name.
+            entity_rows: the join keys of each entity, as a list of dicts or a dict of lists; any number.
+            full_feature_names: name the columns `view__feature`.
+
+        Raises:
+            RequestError: a join key is missing, unknown, or cannot be cast without loss; or the question is unclear.
+            NotRegistered: a view or a service is not registered.
+            UnknownFeature: a view has no such feature.
+            BackendError: the store cannot be read.
+        """
+        plan = self._plan(snapshot, features, full_feature_names)
+        given = _given(entity_rows, plan)
+        keys = [part.encode(given) for part in plan.parts]
+        found = self._store.read([(part.table, wanted) for part, (wanted, _) in zip(plan.parts, keys, strict=True)])
+        now = self._clock.now()
+        answers = []
+        for part, (_, nulls), values in zip(plan.parts, keys, found, strict=True):
+            for place in nulls:
+                values[place] = None
+            answers.append(part.answer(self._store, values, now))
+        return OnlineResponse(given, plan.key_types, answers, plan.order)
+
+    def _plan(self, snapshot: Snapshot, features: Features, full: bool) -> _Plan:
+        # A service goes by its name; hashing it whole would cost more than the read.
+        asked = tuple(features) if isinstance(features, list) else getattr(features, "name", features)
+        try:
+            plan = self._plans.get((asked, full))
+        except TypeError:  # not hashable: let the resolution say what is wrong with it
+            return _Plan.of(snapshot, features, full)
+        if plan is None or plan.snapshot is not snapshot:
+            plan = _Plan.of(snapshot, features, full)
+            if len(self._plans) >= MOST_PLANS:
+                self._plans.clear()
+            self._plans[asked, full] = plan
+        return plan
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What a question means, for one snapshot of definitions.
+
+    Args:
+        snapshot: the definitions.
+        parts: one per view used.
+        order: (part, feature's place in it) for each column of the answer, by name.
+        key_types: type of each join-key column asked for, in order of first use.
+        owners: a view that needs it, for each of these columns.
+    """
+
+    snapshot: Snapshot
+    parts: tuple[_Part, ...]
+    order: dict[str, tuple[int, int, FeatureType]]
+    key_types: dict[str, FeatureType]
+    owners: dict[str, str]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, features: Features, full: bool) -> _Plan:
+        questions, names = resolve(snapshot.catalog, features, full)
+        key_types: dict[str, FeatureType] = {}
+        owners: dict[str, str] = {}
+        places: dict[str, tuple[int, int, FeatureType]] = {}
+        for number, question in enumerate(questions):
+            view = question.view
+            if not view.online:
+                raise RequestError(
+                    f"view {view.name!r} is not online.",
+                    hint="set online=True in its definition, apply, and materialize it.",
+                    view=view.name,
+                )
+            for column, one in zip(question.columns, view.entity_columns, strict=True):
+                key_types.setdefault(column, one.dtype)
+                owners.setdefault(column, view.name)
+            types = {one.name: one.dtype for one in view.schema}
+            for place, (feature, name) in enumerate(question.features):
+                places[name] = number, place, types[feature]
+        parts = tuple(_Part.of(snapshot.project, question) for question in questions)
+        return cls(snapshot, parts, {name: places[name] for name in names}, key_types, owners)
+
+
+@dataclass(slots=True)
+class _Part:
+    """One view's part in a request.
+
+    Args:
+        table: where its rows are.
+        columns: the request's columns that hold its key.
+        encoder: turns one key into bytes.
+        layout: the rows' layout today.
+        wanted: (name, type) of the features asked.
+        reading: reads them.
+        ttl: how long a row is good for, µs; None for ever.
+        older: layouts of rows written before the view changed, by id.
+    """
+
+    table: Table
+    columns: tuple[str, ...]
+    encoder: KeyEncoder
+    layout: Layout
+    wanted: tuple[tuple[str, FeatureType], ...]
+    reading: Reading
+    ttl: int | None
+    older: dict[int, Layout] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, project: str, question: ViewQuestion) -> _Part:
+        view, layout = question.view, layout_of(question.view)
+        places = [layout.names.index(feature) for feature, _ in question.features]
+        return cls(
+            table=table_of(project, view),
+            columns=question.columns,
+            encoder=key_encoder(question.columns, [one.dtype for one in view.entity_columns]),
+            layout=layout,
+            wanted=tuple(layout.fields[place] for place in places),
+            reading=layout.reading(places),
+            ttl=micros_of(view.ttl) if view.ttl else None,
+        )
+
+    def encode(self, given: dict[str, list[Any]]) -> tuple[list[bytes], list[int]]:
+        """(the keys' bytes, the places of keys with a null part, for which anything is looked up)."""
+        columns = [given[name] for name in self.columns]
+        count = len(next(iter(given.values()))) if given else 0
+        encoded = list(map(self.encoder, *columns)) if columns else [b""] * count
+        if None not in encoded:
+            return encoded, []  # type: ignore[return-value]
+        return [key or b"" for key in encoded], [place for place, key in enumerate(encoded) if key is None]
+
+    def answer(self, store: OnlineStore, values: list[bytes | None], now: int) -> Answer:
+        """The part's columns from what the store had."""
+        blank = self.layout.blank
+        absent = [value is None for value in values] if None in values else None
+        rows: list[bytes] = values if absent is None else [blank if one is None else one for one in values]  # type: ignore[assignment]
+        lacking: dict[int, list[int]] = {}
+        read = self.reading.columns(rows, now) if rows else ([[] for _ in self.wanted], [])
+        if read is None:
+            rows, absent, lacking = self._usable(store, values, now)
+            read = self.reading.columns(rows, now)
+            assert read is not None
+        columns, events = read
+        outside = None
+        if self.ttl is not None:
+            horizon = max(now - self.ttl, MIN_MICROS)
+            if events and min(events) < horizon:
+                outside = [event < horizon for event in events]
+        return Answer(columns, events, absent, outside, lacking)
+
+    def _usable(
+        self, store: OnlineStore, values: list[bytes | None], now: int
+    ) -> tuple[list[bytes], list[bool], dict[int, list[int]]]:
+        """The slow way: of each value the row usable now, in today's layout.
+
+        Besides: which rows are absent, and for rows of older layouts which of the features asked they lack.
+        """
+        rows, absent, lacking = [], [], {}
+        for place, value in enumerate(values):
+            row = None if value is None else at(value, now)
+            absent.append(row is None)
+            if row is not None and schema_of(row) != self.layout.id:
+                older = self._older(store, schema_of(row))
+                lacking[place] = [asked for asked, one in enumerate(self.wanted) if one not in older.fields]
+                row = self.layout.adapt(row, older)
+            rows.append(self.layout.blank if row is None else row)
+        return rows, absent, lacking
+
+    def _older(self, store: OnlineStore, schema: int) -> Layout:
+        if schema not in self.older:
+            self.older = dict(known_layouts(store, self.table))
+        if schema not in self.older:
+            raise BackendError(
+                f"the online store has rows of {self.table.name!r} in a layout it has no note of.",
+                hint="load the view again: gnomon materialize --replace.",
+                view=self.table.name,
+            )
+        return self.older[schema]
+
+
+def _given(entity_rows: EntityRows, plan: _Plan) -> dict[str, list[Any]]:
+    """The request's key columns, in order of first use, each as a list."""
+    names = plan.key_types
+    if isinstance(entity_rows, Mapping):
+        return _from_columns(entity_rows, plan)
+    if isinstance(entity_rows, (str, bytes)) or not isinstance(entity_rows, Sequence):
+        raise _unreadable(entity_rows)
+    try:
+        columns = {name: [row[name] for row in entity_rows] for name in names}
+        exact = len(names) * len(entity_rows) == sum(map(len, entity_rows))
+    except (KeyError, TypeError, IndexError):
+        exact = False
+    if not exact:
+        for row in entity_rows:
+            if not isinstance(row, Mapping):
+                raise _unreadable(row)
+            _check_names(row, plan)
+    # Views without entities have no column to count rows by.
+    return columns or {"": [None] * len(entity_rows)}
+
+
+def _from_columns(entity_rows: Mapping[str, Any], plan: _Plan) -> dict[str, list[Any]]:
+    _check_names(entity_rows, plan)
+    columns = {name: _listed(name, entity_rows[name]) for name in plan.key_types}
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise RequestError(
+            "the lists of entity_rows differ in length.",
+            instead=", ".join(f"{name}: {length}" for name, length in lengths.items()),
+            hint="give every join key one value per entity.",
+        )
+    return columns
+
+
+def _listed(name: str, column: Any) -> list[Any]:
+    kind = getattr(getattr(column, "dtype", None), "kind", "")
+    if kind == "M" and hasattr(column, "astype") and not hasattr(column, "index"):
+        column = column.astype("datetime64[us]")  # tolist would make bare ints of nanoseconds
+    for method in ("to_pylist", "to_list", "tolist"):
+        if hasattr(column, method):
+            return list(getattr(column, method)())
+    if isinstance(column, (str, bytes, Mapping)) or not hasattr(column, "__iter__"):
+        raise RequestError(
+            f"entity_rows: {name!r} is {column!r}, no list.", hint="pass a dict of lists, or a list of dicts."
+        )
+    return list(column)
+
+
+def _check_names(row: Mapping[str, Any], plan: _Plan) -> None:
+    for name, owner in plan.owners.items():
+        if name not in row:
+            raise RequestError(
+                f"entity_rows lacks the join key {name!r}, which view {owner!r} needs.",
+                instead=f"It has: {listing(row)}.",
+                hint=f"add {name!r} to every entity.",
+                join_key=name,
+                view=owner,
+            )
+    for name in row:
+        if name not in plan.key_types:
+            known = list(plan.key_types)
+            raise RequestError(
+                f"entity_rows has {name!r}, which no view asked for needs.",
+                instead=f"Needed: {listing(known)}.",
+                hint=nearest_hint(str(name), known, otherwise="leave it out."),
+                name=name,
+            )
+
+
+def _unreadable(entity_rows: object) -> RequestError:
+    return RequestError(
+        f"entity_rows cannot be read: {entity_rows!r:.80}.",
+        hint="pass a list of dicts, [{'user_id': 7}], or a dict of lists, {'user_id': [7]}.",
+    )

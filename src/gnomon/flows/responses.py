@@ -1,0 +1,177 @@
+"""The answer to an online read: columns of values, each with a status, and when its row happened.
+
+A value is only ever shown with status PRESENT; in every other case it is None, and the status says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from gnomon.clock import from_micros
+from gnomon.errors import RequestError
+from gnomon.types import Array, FeatureType, UnixTimestamp, to_arrow
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+__all__ = ["Answer", "OnlineResponse", "Status"]
+
+
+class Status(StrEnum):
+    """Why a value is there, or is not."""
+
+    PRESENT = "PRESENT"
+    """There it is."""
+    NULL_VALUE = "NULL_VALUE"
+    """The entity's row says null."""
+    NOT_FOUND = "NOT_FOUND"
+    """The entity has no row yet, or its key is null, or its row is older than this feature of the view."""
+    OUTSIDE_MAX_AGE = "OUTSIDE_MAX_AGE"
+    """The entity's row is older than the view's ttl."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """One view's part of a response, before it is shown.
+
+    Args:
+        columns: a list of values per feature; instants as µs.
+        events: event time of each entity's row, µs; of no meaning where it is absent.
+        absent: for each entity whether it has no row; None if all have one.
+        outside: for each entity whether its row is older than the ttl; None if none is.
+        lacking: for entities whose row is of an older layout, the features that layout had not.
+    """
+
+    columns: list[list[Any]]
+    events: list[int]
+    absent: list[bool] | None
+    outside: list[bool] | None
+    lacking: dict[int, list[int]] = field(default_factory=dict)
+
+    def values(self, place: int) -> list[Any]:
+        """A feature's values, None wherever its status is not PRESENT."""
+        column = self.columns[place]
+        if self.outside is None:
+            return column
+        return [None if gone else value for value, gone in zip(column, self.outside, strict=True)]
+
+    def statuses(self, place: int) -> list[Status]:
+        """A feature's statuses."""
+        found = [Status.NULL_VALUE if value is None else Status.PRESENT for value in self.columns[place]]
+        for entity, lacks in self.lacking.items():
+            if place in lacks:
+                found[entity] = Status.NOT_FOUND
+        if self.outside is not None:
+            found = [Status.OUTSIDE_MAX_AGE if gone else one for one, gone in zip(found, self.outside, strict=True)]
+        if self.absent is not None:
+            found = [Status.NOT_FOUND if gone else one for one, gone in zip(found, self.absent, strict=True)]
+        return found
+
+    def instants(self) -> list[int | None]:
+        """Each row's event time, None where there is no row."""
+        if self.absent is None:
+            return list(self.events)
+        return [None if gone else event for event, gone in zip(self.events, self.absent, strict=True)]
+
+
+class OnlineResponse:
+    """Features of some entities: join-key columns first, then features in the order asked, one row per entity asked."""
+
+    def __init__(
+        self,
+        keys: dict[str, list[Any]],
+        key_types: dict[str, FeatureType],
+        answers: list[Answer],
+        order: dict[str, tuple[int, int, FeatureType]],
+    ) -> None:
+        self._keys, self._key_types = keys, key_types
+        self._answers, self._order = answers, order
+
+    def __len__(self) -> int:
+        return len(next(iter(self._keys.values()), ()))
+
+    def __repr__(self) -> str:
+        return f"OnlineResponse({len(self)} entities: {', '.join((*self._key_types, *self._order))})"
+
+    def to_dict(self, include_event_timestamps: bool = False, include_statuses: bool = False) -> dict[str, list[Any]]:
+        """A list per column, as Feast has it.
+
+        Join keys stand as they were given. Instants are aware UTC datetimes, decimals `decimal.Decimal`, arrays lists.
+
+        Args:
+            include_event_timestamps: for each feature `f` also `f__ts`, when its row happened.
+            include_statuses: for each feature `f` also `f__status`.
+
+        Raises:
+            RequestError: an instant lies outside the years 1 to 9999; `to_arrow` has it.
+        """
+        made: dict[str, list[Any]] = {name: list(self._keys[name]) for name in self._key_types}
+        answers = self._answers
+        for name, (part, place, dtype) in self._order.items():
+            column = answers[part].values(place)
+            show = _shown(dtype)
+            made[name] = list(column) if show is None else [None if one is None else show(one) for one in column]
+        if include_event_timestamps:
+            made |= {f"{name}__ts": column for name, column in self.event_timestamps.items()}
+        if include_statuses:
+            made |= {f"{name}__status": [str(one) for one in column] for name, column in self.statuses.items()}
+        return made
+
+    @property
+    def statuses(self) -> dict[str, list[Status]]:
+        """A list of statuses per feature."""
+        return {name: self._answers[part].statuses(place) for name, (part, place, _) in self._order.items()}
+
+    @property
+    def event_timestamps(self) -> dict[str, list[datetime | None]]:
+        """For each feature, when the row it comes from happened; None where there is no row."""
+        shown = [[None if one is None else _datetime(one) for one in answer.instants()] for answer in self._answers]
+        return {name: list(shown[part]) for name, (part, _, _) in self._order.items()}
+
+    def to_arrow(self) -> pa.Table:
+        """The same columns as an Arrow table, each in its feature's type; join keys are cast to theirs."""
+        import pyarrow as pa
+
+        from gnomon.core.casting import cast_key
+
+        columns = {
+            name: pa.array([cast_key(value, dtype, name) for value in self._keys[name]], to_arrow(dtype))
+            for name, dtype in self._key_types.items()
+        }
+        for name, (part, place, dtype) in self._order.items():
+            columns[name] = pa.array(self._answers[part].values(place), to_arrow(dtype))
+        return pa.table(columns)
+
+    def to_df(self) -> pd.DataFrame:
+        """The same columns as a pandas frame; where a column has nulls its dtype is a nullable one.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        from gnomon.flows.frames import to_pandas
+
+        return to_pandas(self.to_arrow())
+
+
+def _shown(dtype: FeatureType) -> Callable[[Any], Any] | None:
+    """How a value is shown to people; None for as it is."""
+    if dtype == UnixTimestamp:
+        return _datetime
+    if isinstance(dtype, Array) and dtype.element == UnixTimestamp:
+        return lambda values: [None if one is None else _datetime(one) for one in values]
+    return None
+
+
+def _datetime(micros: int) -> datetime:
+    try:
+        return from_micros(micros)
+    except OverflowError:
+        raise RequestError(
+            f"the instant {micros} µs lies outside the years 1 to 9999, which datetime cannot hold.",
+            hint="read it with to_arrow().",
+        ) from None

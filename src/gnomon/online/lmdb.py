@@ -1,0 +1,535 @@
+"""The online store in an LMDB folder: one writer and any number of readers, in any number of processes.
+
+Readers see a snapshot and never wait. Each table's rows lie under its generation's number, and one small entry says
+which generation is published; it is read in the same transaction as the rows. LMDB is told not to sync by itself:
+each batch is one transaction and one sync (`gnomon.online.trust` has the rest of that thought).
+
+    rows:  generation u32 · 0 · key, or generation u32 · 1 · blake2b(key) for keys LMDB finds too long
+    meta:  t table → generation, count · n table name → note · g generation → who fills it, or nobody · format
+
+>>> import tempfile
+>>> from gnomon.contracts.online import Table
+>>> store, table = LmdbStore({"path": tempfile.mkdtemp()}), Table("demo", "profile@1")
+>>> store.write(table, [(b"key", b"value")], merge=lambda stored, incoming: incoming)
+1
+>>> store.read([(table, [b"key", b"other"])])
+[[b'value', None]]
+>>> store.close()
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import struct
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lmdb
+
+from gnomon.contracts.online import Asked, Merge, OnlineCapabilities, Table
+from gnomon.contracts.plugins import Context, check_options
+from gnomon.errors import BackendError, ConfigError, NewerFormat
+from gnomon.online.trust import WriterMark, boot_id, is_alive, left_behind, torn
+
+__all__ = ["LmdbStore"]
+
+T = TypeVar("T")
+Entries = Sequence[tuple[bytes, bytes]]
+
+FORMAT = 1
+DEFAULT_PATH = ".gnomon/online.lmdb"
+DEFAULT_MAP_SIZE = 1 << 30
+READERS = 1024
+LONGEST = 511 - 5
+SLICE = 20_000
+"""Rows removed in one transaction, so that removing a generation keeps other writers waiting for milliseconds."""
+
+_POINTER = struct.Struct(">IQ")
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class LmdbStore:
+    """Tables in an LMDB folder.
+
+    Args:
+        options: `path` of the folder, by default `.gnomon/online.lmdb`, relative to the repo; `map_size`, the most
+            bytes it may take before the map is grown (it grows by itself).
+        context: the repo it is made for.
+
+    Raises:
+        BackendError: the folder is not usable, or not to be trusted after a crash of the machine.
+        NewerFormat: a newer gnomon wrote it.
+    """
+
+    capabilities = OnlineCapabilities(persistent=True, shared=True, atomic_request=True)
+
+    def __init__(self, options: Mapping[str, Any] | None = None, context: Context | None = None) -> None:
+        options = options or {}
+        check_options("online_store of type lmdb", options, ("path", "map_size"))
+        map_size = options.get("map_size", DEFAULT_MAP_SIZE)
+        if not isinstance(map_size, int) or isinstance(map_size, bool) or map_size < 1 << 16:
+            raise ConfigError(f"online_store: map_size is {map_size!r}.", hint="map_size is a number of bytes ≥ 65536.")
+        base = context.repo_path if context else Path()
+        self._env: _Environment | None = _acquire(base / options.get("path", DEFAULT_PATH), map_size)
+        self._table_keys: dict[Table, bytes] = {}
+
+    def read(self, asked: Sequence[Asked]) -> list[list[bytes | None]]:
+        """As the contract says."""
+        env = self._env or _closed()
+        for _ in range(3):
+            try:
+                with env.gate, env.handle().begin(db=env.rows) as txn:
+                    return [self._values(env, txn, table, keys) for table, keys in asked]
+            except lmdb.Error as wrong:
+                env.recover(wrong)
+        raise BackendError(f"{env.path}: LMDB kept failing.", hint="see the log for the first failure.")
+
+    def write(self, table: Table, entries: Entries, merge: Merge) -> int:
+        """As the contract says."""
+        env, key = self._env or _closed(), self._key(table)
+
+        def work(txn: Any) -> int:
+            generation, count = _pointer(env, txn, key) or (_new_generation(env, txn), 0)
+            changed, fresh = _merge_into(txn, generation, count, entries, merge)
+            txn.put(key, _POINTER.pack(generation, count + fresh), db=env.meta)
+            return changed
+
+        return env.transact(work)
+
+    def replace(self, table: Table, batches: Iterable[Entries], merge: Merge) -> int:
+        """As the contract says."""
+        env, key, count = self._env or _closed(), self._key(table), 0
+        env.sweep()
+        generation = env.transact(lambda txn: _claim(env, txn))
+        try:
+            for entries in batches:
+                count += env.transact(partial(_fill, generation, count, entries, merge))
+            env.transact(lambda txn: _publish(env, txn, key, generation, count))
+        except BaseException:
+            with contextlib.suppress(BackendError):
+                env.transact(lambda txn: txn.put(_mark(generation), b"", db=env.meta))
+                env.sweep()
+            raise
+        env.sweep()
+        return count
+
+    def delete(self, table: Table, keys: Sequence[bytes]) -> int:
+        """As the contract says."""
+        env, key = self._env or _closed(), self._key(table)
+
+        def work(txn: Any) -> int:
+            if (found := _pointer(env, txn, key)) is None:
+                return 0
+            gone: int = sum(txn.delete(_place(found[0], one)) for one in set(keys))
+            txn.put(key, _POINTER.pack(found[0], found[1] - gone), db=env.meta)
+            return gone
+
+        return env.transact(work)
+
+    def drop(self, table: Table) -> None:
+        """As the contract says."""
+        env, key = self._env or _closed(), self._key(table)
+
+        def work(txn: Any) -> None:
+            if found := _pointer(env, txn, key):
+                txn.put(_mark(found[0]), b"", db=env.meta)
+                txn.delete(key, db=env.meta)
+            for name in [name for name, _ in _under(env, txn, _note_key(table, ""))]:
+                txn.delete(name, db=env.meta)
+
+        env.transact(work)
+        env.sweep()
+
+    def tables(self, project: str) -> list[Table]:
+        """As the contract says."""
+        env, prefix = self._env or _closed(), b"t" + _sized(project)
+        found = env.view(lambda txn: [key for key, _ in _under(env, txn, prefix)])
+        return [Table(project, key[len(prefix) :].decode()) for key in found]
+
+    def count(self, table: Table) -> int:
+        """As the contract says."""
+        env, key = self._env or _closed(), self._key(table)
+        found = env.view(lambda txn: _pointer(env, txn, key))
+        return found[1] if found else 0
+
+    def note(self, table: Table, name: str, value: bytes) -> None:
+        """As the contract says."""
+        env, key = self._env or _closed(), _checked(_note_key(table, name))
+        env.transact(lambda txn: txn.put(key, value, db=env.meta))
+
+    def notes(self, table: Table) -> dict[str, bytes]:
+        """As the contract says."""
+        env, prefix = self._env or _closed(), _checked(_note_key(table, ""))
+        found = env.view(lambda txn: list(_under(env, txn, prefix)))
+        return {key[len(prefix) :].decode(): value for key, value in found}
+
+    def close(self) -> None:
+        """As the contract says."""
+        env, self._env = self._env, None
+        if env is not None:
+            _release(env)
+
+    def _key(self, table: Table) -> bytes:
+        key = self._table_keys.get(table)
+        if key is None:
+            key = self._table_keys[table] = _checked(b"t" + _sized(table.project) + table.name.encode())
+        return key
+
+    def _values(self, env: _Environment, txn: Any, table: Table, keys: Sequence[bytes]) -> list[bytes | None]:
+        found = txn.get(self._key(table), db=env.meta)
+        if found is None:
+            return [None] * len(keys)
+        get, prefix = txn.get, found[:4] + b"\0"
+        if keys and max(map(len, keys)) > LONGEST:
+            generation = int.from_bytes(found[:4], "big")
+            return [get(_place(generation, key)) for key in keys]
+        return [get(prefix + key) for key in keys]
+
+
+class _Environment:
+    """One LMDB environment: LMDB wants a file opened once in a process, so stores of one path share it."""
+
+    def __init__(self, path: Path, map_size: int) -> None:
+        self.path, self.users = path, 0
+        self.rows: Any = None
+        self.meta: Any = None
+        self.token = secrets.token_hex(4)
+        self._map_size = map_size
+        self._handle: Any = None
+        self._mark: WriterMark | None = None
+        # Transactions of this process pass the gate one by one: growing the map would pull it away under them.
+        self.gate = threading.Lock()
+        self.writer = threading.RLock()
+
+    def handle(self) -> Any:
+        """The open environment; call it inside the gate."""
+        return self._handle or self._open()
+
+    def view(self, work: Callable[[Any], T]) -> T:
+        """Run some reading in one snapshot."""
+        for _ in range(3):
+            try:
+                with self.gate, self.handle().begin(db=self.rows) as txn:
+                    return work(txn)
+            except lmdb.Error as wrong:
+                self.recover(wrong)
+        raise BackendError(f"{self.path}: LMDB kept failing.", hint="see the log for the first failure.")
+
+    def transact(self, work: Callable[[Any], T]) -> T:
+        """Run a batch in one transaction, durable on return; it may run again when the map had to grow first."""
+        with self.writer, self._translated():
+            with self.gate:
+                handle = self.handle()
+                handle.reader_check()
+            self._mark = self._mark or WriterMark(self.path)
+            self._mark.set()
+            result = self._commit(work)
+            self._handle.sync(True)
+            self._mark.clear()
+            return result
+
+    def _commit(self, work: Callable[[Any], T]) -> T:
+        while True:
+            try:
+                with self._handle.begin(write=True, db=self.rows) as txn:
+                    return work(txn)
+            except lmdb.MapFullError:
+                with self.gate:
+                    size = self._handle.info()["map_size"]
+                    self._handle.set_mapsize(size + min(size, 16 << 30))
+            except lmdb.MapResizedError:
+                with self.gate:
+                    self._handle.set_mapsize(0)
+
+    def sweep(self) -> None:
+        """Remove generations nobody will publish any more, in slices."""
+        for generation in self.view(self._abandoned):
+            while self.transact(partial(_remove_slice, generation)) == SLICE:
+                pass
+            self.transact(partial(_unmark, self, generation))
+
+    def _abandoned(self, txn: Any) -> list[int]:
+        return [int.from_bytes(key[1:], "big") for key, owner in _under(self, txn, b"g") if not self._lives(owner)]
+
+    def _lives(self, owner: bytes) -> bool:
+        if not owner:
+            return False
+        boot, pid, token = owner.decode().split("|")
+        return boot == boot_id() and (token == self.token if int(pid) == os.getpid() else is_alive(int(pid)))
+
+    def recover(self, wrong: Exception) -> None:
+        """Do what lets a failed reader try again, or raise what it is to be told."""
+        with self._translated(), self.gate:
+            if isinstance(wrong, lmdb.MapResizedError):
+                self.handle().set_mapsize(0)
+            elif isinstance(wrong, lmdb.ReadersFullError) and self.handle().reader_check():
+                return
+            else:
+                raise wrong
+
+    def close(self) -> None:
+        """Close the files; the next use would open them again."""
+        with self.writer, self.gate:
+            if self._handle is not None:
+                self._handle.close()
+                self._handle = None
+            if self._mark is not None:
+                self._mark.remove()
+                self._mark = None
+
+    def forked(self) -> None:
+        """Let go, in a child process, of what belongs to its parent."""
+        if self._handle is not None:
+            self._handle.close()
+        if self._mark is not None:
+            self._mark.forget()
+        self._handle = self._mark = None
+        self.token = secrets.token_hex(4)
+        self.gate, self.writer = threading.Lock(), threading.RLock()
+
+    def _open(self) -> Any:
+        with self._translated():
+            self.path.mkdir(parents=True, exist_ok=True)
+            if torn(self.path):
+                raise BackendError(
+                    f"{self.path}: the machine went down while a batch was being written, so the file may be torn.",
+                    hint=f"delete the folder {self.path} and load it again: gnomon materialize --replace.",
+                    path=str(self.path),
+                )
+            # Taken before the sync: a writer that dies later is not covered by it.
+            gone = left_behind(self.path)
+            handle = lmdb.open(
+                str(self.path), map_size=self._map_size, max_dbs=2, max_readers=READERS, sync=False, readahead=False
+            )
+            try:
+                self._check(handle)
+                if gone:
+                    handle.sync(True)
+                    for path in gone:
+                        path.unlink(missing_ok=True)
+            except BaseException:
+                handle.close()
+                raise
+            self._handle = handle
+            return handle
+
+    def _check(self, handle: Any) -> None:
+        pages, page = handle.info()["last_pgno"] + 1, handle.stat()["psize"]
+        size = (self.path / "data.mdb").stat().st_size
+        if size < pages * page and pages > 2:
+            raise BackendError(
+                f"{self.path}: data.mdb has {size} bytes and should have {pages * page}: it is cut off.",
+                hint=f"delete the folder {self.path} and load it again: gnomon materialize --replace.",
+                path=str(self.path),
+            )
+        handle.reader_check()
+        try:
+            # Not in a writing transaction: opening must not wait for a writer.
+            with handle.begin() as txn:
+                self.meta = handle.open_db(b"meta", txn=txn, create=False)
+                self.rows = handle.open_db(b"rows", txn=txn, create=False)
+        except (lmdb.NotFoundError, lmdb.ReadonlyError):
+            with handle.begin(write=True) as txn:
+                self.meta = handle.open_db(b"meta", txn=txn)
+                self.rows = handle.open_db(b"rows", txn=txn)
+                if txn.get(b"format", db=self.meta) is None:
+                    txn.put(b"format", b"%d" % FORMAT, db=self.meta)
+            handle.sync(True)
+        with handle.begin() as txn:
+            found = int(txn.get(b"format", db=self.meta) or 0)
+        if found > FORMAT:
+            raise NewerFormat(path=str(self.path), found=found, supported=FORMAT)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (lmdb.Error, OSError) as wrong:
+            if isinstance(wrong, lmdb.PanicError) and self._handle is not None:
+                self._handle.close()
+                self._handle = None
+            raise self._failure(wrong) from wrong
+
+    def _failure(self, wrong: Any) -> BackendError:
+        code = getattr(wrong, "errno", None) or getattr(wrong, "code", 0)
+        if code in _FULL:
+            return BackendError(
+                f"{self.path}: the disk is full; the batch was not stored.",
+                instead=str(wrong),
+                hint="make room, then run the same command again.",
+                path=str(self.path),
+            )
+        if isinstance(wrong, (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError)):
+            hint = f"delete the folder {self.path} and load it again: gnomon materialize --replace."
+        else:
+            hint = "check that the folder exists, is writable and is on a local disk."
+        return BackendError(f"{self.path}: LMDB failed: {wrong}.", hint=hint, path=str(self.path))
+
+
+_ENVIRONMENTS: dict[Path, _Environment] = {}
+_LOCK = threading.RLock()
+
+
+def _acquire(path: Path, map_size: int) -> _Environment:
+    path = path.resolve()
+    with _LOCK:
+        env = _ENVIRONMENTS.get(path) or _Environment(path, map_size)
+        with env.gate:
+            env.handle()
+        env.users += 1
+        _ENVIRONMENTS[path] = env
+    return env
+
+
+def _release(env: _Environment) -> None:
+    with _LOCK:
+        env.users -= 1
+        if not env.users:
+            _ENVIRONMENTS.pop(env.path, None)
+            env.close()
+
+
+def _closed() -> _Environment:
+    raise BackendError("this online store is closed.", hint="make a new one.")
+
+
+def _before_fork() -> None:
+    _LOCK.acquire()
+    for env in _ENVIRONMENTS.values():
+        env.writer.acquire()
+        env.gate.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    for env in _ENVIRONMENTS.values():
+        env.gate.release()
+        env.writer.release()
+    _LOCK.release()
+
+
+def _after_fork_in_child() -> None:
+    for env in _ENVIRONMENTS.values():
+        env.forked()
+    _LOCK.release()
+
+
+if hasattr(os, "register_at_fork"):
+    # No transaction is open at the fork, so the child can let go of the parent's environment without harm to it.
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+
+
+def _merge_into(txn: Any, generation: int, count: int, entries: Entries, merge: Merge) -> tuple[int, int]:
+    """(values changed, keys that are new) after merging entries into a generation that has `count` keys."""
+    if not entries:
+        return 0, 0
+    placed = _placed(generation, entries)
+    cursor = txn.cursor()
+    # Greater than all there is: nothing to look up, and LMDB fills its pages to the brim.
+    append = not cursor.last() or cursor.key() < placed[0][0]
+    keys = list(map(itemgetter(0), placed))
+    have = dict(cursor.getmulti(keys)) if count and not append else {}
+    if not have and len(set(keys)) == len(keys):
+        new = [(key, value) for key, one in placed if (value := merge(None, one)) is not None]
+        cursor.putmulti(new, append=append)
+        return len(new), len(new)
+    known, changed = set(have), {}
+    for key, incoming in placed:
+        value = merge(have.get(key), incoming)
+        if value is not None:
+            have[key] = changed[key] = value
+    cursor.putmulti(list(changed.items()), append=append)
+    return len(changed), len(changed.keys() - known)
+
+
+def _fill(generation: int, count: int, entries: Entries, merge: Merge, txn: Any) -> int:
+    return _merge_into(txn, generation, count, entries, merge)[1]
+
+
+def _placed(generation: int, entries: Entries) -> list[tuple[bytes, bytes]]:
+    """Entries under their places, in order of place; entries of one key stay in their order."""
+    prefix = generation.to_bytes(4, "big") + b"\0"
+    if max(len(key) for key, _ in entries) > LONGEST:
+        placed = [(_place(generation, key), value) for key, value in entries]
+    else:
+        placed = [(prefix + key, value) for key, value in entries]
+    placed.sort(key=itemgetter(0))
+    return placed
+
+
+def _place(generation: int, key: bytes) -> bytes:
+    if len(key) <= LONGEST:
+        return generation.to_bytes(4, "big") + b"\0" + key
+    return generation.to_bytes(4, "big") + b"\1" + hashlib.blake2b(key, digest_size=32).digest()
+
+
+def _remove_slice(generation: int, txn: Any) -> int:
+    prefix, removed, cursor = generation.to_bytes(4, "big"), 0, txn.cursor()
+    there = cursor.set_range(prefix)
+    while there and removed < SLICE and cursor.key().startswith(prefix):
+        there = cursor.delete() and bool(cursor.key())
+        removed += 1
+    return removed
+
+
+def _pointer(env: _Environment, txn: Any, key: bytes) -> tuple[int, int] | None:
+    found = txn.get(key, db=env.meta)
+    return None if found is None else _POINTER.unpack(found)
+
+
+def _new_generation(env: _Environment, txn: Any) -> int:
+    generation = int(txn.get(b"newest", db=env.meta) or 0) + 1
+    txn.put(b"newest", b"%d" % generation, db=env.meta)
+    return generation
+
+
+def _claim(env: _Environment, txn: Any) -> int:
+    generation = _new_generation(env, txn)
+    txn.put(_mark(generation), f"{boot_id()}|{os.getpid()}|{env.token}".encode(), db=env.meta)
+    return generation
+
+
+def _publish(env: _Environment, txn: Any, key: bytes, generation: int, count: int) -> None:
+    if old := _pointer(env, txn, key):
+        txn.put(_mark(old[0]), b"", db=env.meta)
+    txn.put(key, _POINTER.pack(generation, count), db=env.meta)
+    txn.delete(_mark(generation), db=env.meta)
+
+
+def _unmark(env: _Environment, generation: int, txn: Any) -> None:
+    txn.delete(_mark(generation), db=env.meta)
+
+
+def _mark(generation: int) -> bytes:
+    return b"g" + generation.to_bytes(4, "big")
+
+
+def _sized(text: str) -> bytes:
+    raw = text.encode()
+    return len(raw).to_bytes(2, "big") + raw
+
+
+def _note_key(table: Table, name: str) -> bytes:
+    return b"n" + _sized(table.project) + _sized(table.name) + name.encode()
+
+
+def _checked(key: bytes) -> bytes:
+    if len(key) <= 511:
+        return key
+    raise BackendError(f"the name {key[:60]!r}… is too long for LMDB.", hint="use shorter names of project and view.")
+
+
+def _under(env: _Environment, txn: Any, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    cursor = txn.cursor(db=env.meta)
+    if cursor.set_range(prefix):
+        for key, value in cursor:
+            if not key.startswith(prefix):
+                return
+            yield key, value
