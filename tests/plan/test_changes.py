@@ -12,6 +12,7 @@ from gnomon.definitions.codec import fingerprint
 from gnomon.errors import DefinitionError
 from gnomon.plan.changes import Change, affected_views, apply_changes, diff, differences, render
 from gnomon.testing.catalogs import catalogs
+from gnomon.testing.strategies import definitions
 from gnomon.types import Float64, Int32, Int64
 
 user = Entity(name="user")
@@ -23,7 +24,7 @@ def changed(**values: object) -> list[Change]:
     return list(diff(Catalog.of([view]), Catalog.of([replace(view, **values)])))  # type: ignore[arg-type]
 
 
-@given(catalogs(), catalogs())
+@given(catalogs() | definitions(), catalogs() | definitions())
 def test_applying_the_difference_gives_the_other(a: Catalog, b: Catalog) -> None:
     there, back = diff(a, b), diff(b, a)
     assert apply_changes(a, there) == b

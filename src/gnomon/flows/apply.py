@@ -84,7 +84,7 @@ class Plan:
         return f"Project {self.project}: {count} applied, now at version {self.version}."
 
 
-def plan(registry: Registry, engine: Engine, project: str, objects: Sequence[Any], *, prune: bool = False) -> Plan:
+def plan(registry: Registry, engine: Engine, project: str, objects: Sequence[Any], prune: bool = False) -> Plan:
     """What `apply` would change.
 
     Args:
@@ -118,9 +118,9 @@ def apply(
     engine: Engine,
     project: str,
     objects: Sequence[Any],
-    *,
     prune: bool = False,
     expected_version: int | None = None,
+    *,
     at: int,
     by: str,
 ) -> Plan:

@@ -1,4 +1,7 @@
-"""Hypothesis strategies for catalogs: small ones from few names, so that two of them often differ in one thing."""
+"""Catalogs to compare: small ones from few names, so that two of them share much and differ in something.
+
+Beside them stands `gnomon.testing.strategies.definitions`: every name there can be, and little in common.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,10 @@ from gnomon.definitions.entities import Entity, Field
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import FileSource
 from gnomon.definitions.views import FeatureView
+from gnomon.testing.strategies import definitions
 from gnomon.types import Array, Decimal, Float32, Int32, Int64, String
 
-__all__ = ["catalogs", "histories"]
+__all__ = ["catalogs", "states"]
 
 _TEXTS = st.sampled_from(["", "risk", "Ünïcödé → \n '\"", "a\x00b"])
 _WORDS: dict[str, Any] = {
@@ -59,9 +63,9 @@ def catalogs(draw: st.DrawFn) -> Catalog:
     return Catalog.of([*entities, *sources, *views, *services])
 
 
-def histories() -> st.SearchStrategy[list[Catalog]]:
+def states() -> st.SearchStrategy[list[Catalog]]:
     """The states a project goes through, one after the other; two that follow each other may be the same."""
-    return st.lists(catalogs(), max_size=6)
+    return st.lists(st.one_of(catalogs(), definitions()), max_size=6)
 
 
 def _some(*names: str) -> st.SearchStrategy[list[str]]:

@@ -26,7 +26,7 @@ from gnomon.definitions.sources import FileSource
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import ConflictError, RequestError
 from gnomon.plan.changes import apply_changes, diff
-from gnomon.testing.catalogs import histories
+from gnomon.testing.catalogs import states as drawn_states
 
 __all__ = ["Open", "RegistrySuite"]
 
@@ -62,7 +62,7 @@ class RegistrySuite:
         assert (registry.history("p"), registry.runs("p"), registry.projects()) == ([], [], [])
 
     @_examples
-    @given(states=histories())
+    @given(states=drawn_states())
     def test_every_state_comes_back(self, registry: Registry, states: list[Catalog]) -> None:
         """read(version=k) is the state after commit k, and history holds the changes that led there."""
         project, version, kept = uuid.uuid4().hex, 0, [Catalog()]
