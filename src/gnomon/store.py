@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from gnomon.clock import Clock, SystemClock
+from gnomon.clock import Clock, SystemClock, to_micros
+from gnomon.config import RepoConfig, load
+from gnomon.contracts import plugins
+from gnomon.contracts.engine import Engine
+from gnomon.contracts.online import OnlineStore
+from gnomon.contracts.registry import Commit, Registry, Run, Snapshot
+from gnomon.definitions.catalog import Catalog
+from gnomon.definitions.entities import Entity
 from gnomon.definitions.services import FeatureService
+from gnomon.definitions.sources import FileSource
+from gnomon.definitions.views import FeatureView
+from gnomon.errors import ConfigError, NotRegistered
 
 if TYPE_CHECKING:
-    from gnomon.config import RepoConfig
-    from gnomon.definitions.catalog import Catalog
     from gnomon.flows.apply import Plan
-    from gnomon.flows.materialize import Progress, Report
-    from gnomon.flows.read import OnlineResponse
+    from gnomon.flows.materialize import Loader, Progress, Report
+    from gnomon.flows.read import OnlineResponse, Reader
     from gnomon.flows.training import TrainingSet
 
 Features = Sequence[str] | FeatureService
 """What is asked for: references such as `profile:age`, or a service."""
+
+Instant = datetime | str | int
+"""A datetime (naive is UTC), an ISO-8601 text, or µs since the epoch."""
 
 
 class FeatureStore:
@@ -29,16 +43,98 @@ class FeatureStore:
         repo_path: the folder of `feature_store.yaml`; without that file, everything lives in `repo_path/.gnomon`.
         config: the configuration, if it should not be read from `repo_path`.
         clock: says what time it is; every "now" comes from it.
+
+    Raises:
+        ConfigError: the configuration cannot be followed.
+        BackendError: a store cannot be opened.
     """
 
     def __init__(
         self, repo_path: str | Path = ".", *, config: RepoConfig | None = None, clock: Clock | None = None
-    ) -> None: ...
+    ) -> None:
+        self.repo_path = Path(repo_path).absolute()
+        self.config = load(self.repo_path) if config is None else config
+        self.clock = SystemClock() if clock is None else clock
+        self._known: tuple[Snapshot, int] | None = None
 
-    # ---- to be filled in: signatures agreed so that the doors can be written against them ----
+    @property
+    def project(self) -> str:
+        """The project's name."""
+        return self.config.project
 
-    def plan(self, objects: Sequence[Any] = (), *, prune: bool = False) -> Plan: ...
-    def apply(self, objects: Sequence[Any] = (), *, prune: bool = False, expected_version: int | None = None) -> Plan: ...
+    @cached_property
+    def registry(self) -> Registry:
+        """Where definitions are kept."""
+        made: Registry = self._make("registries", self.config.registry.type, self.config.registry.options)
+        return made
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What reads sources and answers training questions."""
+        made: Engine = self._make("engines", self.config.offline_store.type, self.config.offline_store.options)
+        return made
+
+    @cached_property
+    def online(self) -> OnlineStore:
+        """What answers online."""
+        chosen = self.config.online_store
+        if chosen is None:
+            raise ConfigError(
+                f"project {self.project!r} has no online store.",
+                hint="name one in feature_store.yaml: online_store: {type: lmdb}.",
+            )
+        made: OnlineStore = self._make("online_stores", chosen.type, chosen.options)
+        return made
+
+    def plan(self, objects: Sequence[Any] | None = None, *, prune: bool = False) -> Plan:
+        """What `apply` would change.
+
+        Args:
+            objects: definitions; those in the repo's files when left out or empty.
+            prune: whether definitions that are registered but not among them would be deleted.
+
+        Raises:
+            DefinitionError: a definition is wrong.
+            SourceError: a source is missing or does not fit its definition.
+        """
+        from gnomon.flows.apply import plan
+
+        return plan(self.registry, self.engine, self.project, self._definitions(objects), prune)
+
+    def apply(
+        self,
+        objects: Sequence[Any] | Any | None = None,
+        *,
+        prune: bool = False,
+        expected_version: int | None = None,
+    ) -> Plan:
+        """Register definitions and all they reach, in one step.
+
+        Args:
+            objects: definitions, or one; those in the repo's files when left out or empty.
+            prune: whether to delete definitions that are registered but not among them.
+            expected_version: the registry version this was decided on; by default the newest.
+
+        Raises:
+            DefinitionError: a definition is wrong.
+            SourceError: a source is missing or does not fit its definition.
+            ConflictError: somebody else applied since `expected_version`.
+        """
+        from gnomon.flows.apply import apply
+
+        done = apply(
+            self.registry,
+            self.engine,
+            self.project,
+            self._definitions(objects),
+            prune=prune,
+            expected_version=expected_version,
+            at=self.clock.now(),
+            by=_login_name(),
+        )
+        self.refresh_registry()
+        return done
+
     def get_historical_features(
         self,
         entity_df: Any = None,
@@ -47,17 +143,263 @@ class FeatureStore:
         as_known: str | datetime | int = "now",
         full_feature_names: bool = False,
         entities: Any = None,
-        start_date: datetime | None = None,
-        end_date: datetime | None = None,
-    ) -> TrainingSet: ...
+        start_date: Instant | None = None,
+        end_date: Instant | None = None,
+    ) -> TrainingSet:
+        """The features of every row asked, each as of its own instant.
+
+        Args:
+            entity_df: rows with join keys and an instant (`event_timestamp`): a pandas, Polars or Arrow table, a dict
+                of columns, a Parquet path or a SQL query.
+            features: references such as `profile:age`, or a service.
+            as_known: "now" for all hindsight, "then" for what serving could have answered, or an instant.
+            full_feature_names: name the answers `view__feature`.
+            entities: in place of `entity_df`: a table of join keys; each gets a row at `start_date` and one at every
+                instant up to `end_date` at which an answer may change.
+            start_date: the first instant for `entities`.
+            end_date: the last instant for `entities`; by default now.
+
+        Raises:
+            RequestError: the question cannot be understood, or the spine does not fit it.
+            NotRegistered: a view or a service is unknown.
+            UnknownFeature: a view has no such feature.
+        """
+        from gnomon.flows.training import get_historical_features
+
+        return get_historical_features(
+            self.snapshot(),
+            self.engine,
+            self.clock,
+            entity_df,
+            features,
+            as_known=as_known,
+            full_feature_names=full_feature_names,
+            entities=entities,
+            start_date=start_date,
+            end_date=end_date,
+        )
+
     def get_online_features(
-        self, features: Features, entity_rows: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]], *, full_feature_names: bool = False
-    ) -> OnlineResponse: ...
+        self,
+        features: Features,
+        entity_rows: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]],
+        *,
+        full_feature_names: bool = False,
+    ) -> OnlineResponse:
+        """The features of some entities as of now, from the online store.
+
+        Args:
+            features: references such as `profile:age`, or a service.
+            entity_rows: one dict of join keys per entity, or a dict of lists.
+            full_feature_names: name the answers `view__feature`.
+
+        Raises:
+            RequestError: the question cannot be understood.
+            NotRegistered: a view or a service is unknown.
+            UnknownFeature: a view has no such feature.
+            BackendError: the store cannot be read.
+        """
+        return self._reader.read(self._current(), features, entity_rows, full_feature_names)
+
     def materialize(
-        self, start_date: datetime | None, end_date: datetime, feature_views: Sequence[str] | None = None, *, replace: bool = False, progress: Progress | None = None
-    ) -> Report: ...
+        self,
+        start_date: Instant | None,
+        end_date: Instant,
+        feature_views: Sequence[str] | None = None,
+        *,
+        replace: bool = False,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Load into the online store what happened or became known between two instants.
+
+        Args:
+            start_date: the first instant; None for the beginning.
+            end_date: rows that happened after it are left for later.
+            feature_views: names of views; all that are online by default.
+            replace: put the load in place of all that is there.
+            progress: is told how it gets on.
+
+        Raises:
+            RequestError: the instants are the wrong way round, or a view is not online.
+            SourceError: a source cannot be read; what was loaded before stays.
+            BackendError: the store cannot be written.
+        """
+        from gnomon.flows.materialize import materialize
+
+        start = None if start_date is None else to_micros(start_date)
+        return materialize(self._loader(progress), start, to_micros(end_date), feature_views, anew=replace)
+
     def materialize_incremental(
-        self, end_date: datetime, feature_views: Sequence[str] | None = None, *, progress: Progress | None = None
-    ) -> Report: ...
-    def catalog(self, version: int | None = None) -> Catalog: ...
-    def teardown(self) -> None: ...
+        self,
+        end_date: Instant | None = None,
+        feature_views: Sequence[str] | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Load into the online store what happened or became known since each view's last load.
+
+        Args:
+            end_date: rows that happened after it are left for later; by default now.
+            feature_views: names of views; all that are online by default.
+            progress: is told how it gets on.
+
+        Raises:
+            RequestError: a view is not online.
+            SourceError: a source cannot be read; what was loaded before stays.
+            BackendError: the store cannot be written.
+        """
+        from gnomon.flows.materialize import materialize_incremental
+
+        end = self.clock.now() if end_date is None else to_micros(end_date)
+        return materialize_incremental(self._loader(progress), end, feature_views)
+
+    def snapshot(self, version: int | None = None) -> Snapshot:
+        """The project's definitions at a version, by default the newest.
+
+        Raises:
+            RequestError: there was no such version.
+        """
+        return self.registry.read(self.project, version)
+
+    def catalog(self, version: int | None = None) -> Catalog:
+        """The project's definitions at a version, by default the newest, by name."""
+        return self.snapshot(version).catalog
+
+    def history(self, limit: int | None = None) -> list[Commit]:
+        """What was applied when and by whom, newest first."""
+        return self.registry.history(self.project, limit)
+
+    def materializations(self, feature_view: str | None = None) -> list[Run]:
+        """What was loaded into the online store when, newest first.
+
+        Args:
+            feature_view: a view's name; all views by default.
+        """
+        view = None if feature_view is None else self.catalog().view(feature_view).id
+        return self.registry.runs(self.project, view)
+
+    def list_entities(self) -> list[Entity]:
+        """All entities, by name."""
+        return _by_name(self.catalog().entities)
+
+    def list_data_sources(self) -> list[FileSource]:
+        """All data sources, by name."""
+        return _by_name(self.catalog().sources)
+
+    def list_feature_views(self) -> list[FeatureView]:
+        """All feature views and versions, by name."""
+        return _by_name(self.catalog().views)
+
+    def list_feature_services(self) -> list[FeatureService]:
+        """All feature services, by name."""
+        return _by_name(self.catalog().services)
+
+    def get_entity(self, name: str) -> Entity:
+        """An entity.
+
+        Raises:
+            NotRegistered: there is none of that name.
+        """
+        return _named(self.catalog().entities, name, "entity")
+
+    def get_data_source(self, name: str) -> FileSource:
+        """A data source.
+
+        Raises:
+            NotRegistered: there is none of that name.
+        """
+        return _named(self.catalog().sources, name, "data source")
+
+    def get_feature_view(self, name: str) -> FeatureView:
+        """A feature view by `name` (its highest version) or `name@version`.
+
+        Raises:
+            NotRegistered: there is none.
+        """
+        return self.catalog().view(name)
+
+    def get_feature_service(self, name: str) -> FeatureService:
+        """A feature service.
+
+        Raises:
+            NotRegistered: there is none of that name.
+        """
+        return self.catalog().service(name)
+
+    def refresh_registry(self) -> None:
+        """Look at the registry anew at the next online read."""
+        self._known = None
+
+    def teardown(self) -> None:
+        """Remove the project's online tables, definitions and history; sources and other projects stay."""
+        if self.config.online_store is not None:
+            for table in self.online.tables(self.project):
+                self.online.drop(table)
+        self.registry.forget(self.project)
+        self.refresh_registry()
+
+    def close(self) -> None:
+        """Release files and connections; the store opens them again if it is used again."""
+        for name in ("_reader", "online", "registry", "engine"):
+            part = self.__dict__.pop(name, None)
+            if part is not None and name != "_reader":
+                part.close()
+
+    def __enter__(self) -> FeatureStore:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @cached_property
+    def _reader(self) -> Reader:
+        from gnomon.flows.read import Reader
+
+        return Reader(self.online, self.clock)
+
+    def _current(self) -> Snapshot:
+        """The snapshot online reads go by, looked at anew when it is older than the registry's `cache_ttl_seconds`."""
+        now, ttl = self.clock.now(), self.config.cache_ttl_seconds
+        if self._known is None or (ttl and not 0 <= now - self._known[1] <= ttl * 1_000_000):
+            self._known = self.snapshot(), now
+        return self._known[0]
+
+    def _loader(self, progress: Progress | None) -> Loader:
+        from gnomon.flows.materialize import Loader, Quiet
+
+        return Loader(
+            snapshot=self.snapshot(),
+            registry=self.registry,
+            engine=self.engine,
+            store=self.online,
+            clock=self.clock,
+            progress=Quiet() if progress is None else progress,
+        )
+
+    def _definitions(self, objects: Sequence[Any] | Any | None) -> list[Any]:
+        from gnomon.flows.apply import repo_definitions
+
+        if objects is None or objects == []:
+            return repo_definitions(self.repo_path)
+        return list(objects) if isinstance(objects, (list, tuple, set)) else [objects]
+
+    def _make(self, group: str, type_name: str, options: Mapping[str, Any]) -> Any:
+        context = plugins.Context(repo_path=self.repo_path, project=self.project, clock=self.clock)
+        return plugins.make(group, type_name, options, context)
+
+
+def _by_name(found: Mapping[str, Any]) -> list[Any]:
+    return [found[name] for name in sorted(found)]
+
+
+def _named(found: Mapping[str, Any], name: str, kind: str) -> Any:
+    if name not in found:
+        raise NotRegistered(kind=kind, name=name, known=found)
+    return found[name]
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no name for this uid, as in some containers
+        return "unknown"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gnomon.definitions.sources import FileSource
 
@@ -85,6 +85,10 @@ class Engine(Protocol):
 
     def load(self, question: LoadQuestion) -> pa.RecordBatchReader:
         """The rows to materialize: join keys, `__event`, `__known` (int64 µs), then the view's columns in schema order."""
+        ...
+
+    def relation(self, table: pa.Table, connection: Any = None) -> Any:
+        """The table as the engine's own kind of relation, of the caller's connection or of a new one."""
         ...
 
     def close(self) -> None:

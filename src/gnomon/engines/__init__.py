@@ -1,0 +1,1 @@
+"""Engines: each reads sources and runs plans in its own way."""

@@ -1,0 +1,272 @@
+"""The default engine: DuckDB, in process, over Parquet and CSV files.
+
+Every question gets a database of its own in memory, which goes to disk where `memory_limit` ends and is gone
+afterwards: questions never see each other, and threads may ask at the same time.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gnomon import types
+from gnomon.contracts.engine import EngineCapabilities, SourceFile
+from gnomon.contracts.plugins import Context, check_options
+from gnomon.definitions.sources import FileSource
+from gnomon.definitions.views import FeatureView
+from gnomon.engines.duckdb.scan import literal, quoted, reader, rows_query, source_files
+from gnomon.errors import BackendError, RequestError, SourceError
+from gnomon.plan.as_of import instants_query, load_query, steps
+from gnomon.plan.questions import LoadQuestion, TrainingQuestion, ViewQuestion
+
+__all__ = ["DuckDBEngine"]
+
+BATCH_ROWS = 100_000
+
+
+class DuckDBEngine:
+    """DuckDB over files.
+
+    Args:
+        options: `memory_limit` ("4GB"), `threads`, `temp_directory`; each as DuckDB understands it.
+        context: the repo; relative paths of sources start at its folder.
+
+    Raises:
+        ConfigError: an option is unknown.
+        BackendError: DuckDB refuses an option's value.
+    """
+
+    capabilities = EngineCapabilities(sql=True, spills=True)
+
+    def __init__(self, options: Mapping[str, Any], context: Context) -> None:
+        check_options("offline_store", options, ("memory_limit", "threads", "temp_directory"))
+        self._repo_path = context.repo_path.absolute()
+        self._settings = {"temp_directory": tempfile.gettempdir(), **options}
+        self._connect().close()
+
+    def schema(self, source: FileSource) -> pa.Schema:
+        """The columns of a source, after its field mapping, with their Arrow types."""
+        paths = self._paths(source)
+        with self._asking(source) as con:
+            found = con.sql(f"select * from {reader(source, paths)} limit 0").to_arrow_table().schema
+        return pa.schema([field.with_name(source.field_mapping.get(field.name, field.name)) for field in found])
+
+    def files(self, source: FileSource) -> tuple[SourceFile, ...]:
+        """The files a source consists of right now, ordered by path."""
+        return source_files(source, self._repo_path)
+
+    def table(self, query: str) -> pa.Table:
+        """The result of a SQL query, or the rows of a Parquet or CSV path."""
+        path = self._repo_path / query if len(query) < 4096 and "\n" not in query else None
+        is_file = query.lower().endswith((".parquet", ".pq", ".csv", ".csv.gz")) or (path is not None and path.exists())
+        sql = f"select * from {literal(str(path))}" if is_file else query
+        con = self._connect()
+        try:
+            con.execute(f"set file_search_path = {literal(str(self._repo_path))}")
+            return con.sql(sql).to_arrow_table()
+        except (duckdb.Error, AttributeError) as wrong:  # a statement without a result gives no relation
+            raise RequestError(
+                f"the spine {query!r} cannot be read.",
+                instead=_first_line(wrong),
+                hint="pass a table, a Parquet or CSV path, or one SELECT over files: \"select … from 'orders.parquet'\".",
+            ) from wrong
+        finally:
+            con.close()
+
+    def training_set(self, spine: pa.Table, question: TrainingQuestion) -> pa.RecordBatchReader:
+        """The features asked, one row per row of the spine, in its order; the spine's own columns are not in it."""
+        con = self._connect()
+        try:
+            self._take_spine(con, spine, question.instant)
+            span = _span(spine[question.instant])
+            for place, part in enumerate(question.views):
+                self._answer_view(con, part, question, f"_{place}", span)
+            batches = con.sql(_put_together(question)).to_arrow_reader(BATCH_ROWS)
+        except BaseException:
+            con.close()
+            raise
+        schema = pa.schema([pa.field(name, types.to_arrow(dtype)) for name, dtype in _answer_types(question)])
+        return pa.RecordBatchReader.from_batches(schema, _streamed(con, batches, schema))
+
+    def instants(self, keys: pa.Table, question: TrainingQuestion, start: int, end: int) -> pa.Table:
+        """The keys' rows repeated for `start` and for every instant in (start, end] at which an answer may change."""
+        con = self._connect()
+        try:
+            con.register("keys_asked", keys.append_column("__row", pa.array(range(len(keys)), pa.int64())))
+            changes = [f"select __row as r, {start} as t from keys_asked"]
+            for part in question.views:
+                named = ", ".join(f"{quoted(name)} as k{place}" for place, name in enumerate(part.columns))
+                con.execute(f"create or replace temp table asked as select __row as r{named and ', ' + named} from keys_asked")
+                with self._asking(part.view.source, con):
+                    found = instants_query(part, question.as_known, self._rows(con, part.view), start, end)
+                    con.execute(f"create temp table change{len(changes)} as {found}")
+                changes.append(f"select r, t from change{len(changes)}")
+            own = ", ".join(quoted(name) for name in keys.column_names)
+            return con.sql(
+                f"select {own and own + ', '}t as {quoted(question.instant)} from ({' union '.join(changes)}) "
+                "join keys_asked on r = __row order by r, t"
+            ).to_arrow_table()
+        finally:
+            con.close()
+
+    def load(self, question: LoadQuestion) -> pa.RecordBatchReader:
+        """The rows to materialize: join keys, `__event`, `__known` (int64 µs), then the view's columns."""
+        view = question.view
+        con = self._connect()
+        fields = [*view.entity_columns, *view.schema]
+        named = [(field.name, types.to_arrow(field.dtype)) for field in fields]
+        instants = [("__event", pa.int64()), ("__known", pa.int64())]
+        schema = pa.schema([*named[: len(view.join_keys)], *instants, *named[len(view.join_keys) :]])
+        try:
+            with self._asking(view.source, con):
+                rows = self._rows(con, view, question.files)
+                batches = con.sql(load_query(question, rows)).to_arrow_reader(BATCH_ROWS)
+        except BaseException:
+            con.close()
+            raise
+        return pa.RecordBatchReader.from_batches(schema, self._checked(view.source, _streamed(con, batches, schema)))
+
+    def relation(self, table: pa.Table, connection: Any = None) -> Any:
+        """The table as a DuckDB relation, of the caller's connection or of a new one."""
+        return (connection or self._connect()).from_arrow(table)
+
+    def close(self) -> None:
+        """Nothing to release: every question's database went with it."""
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        try:
+            con = duckdb.connect(config=dict(self._settings))
+        except duckdb.Error as wrong:
+            raise BackendError(
+                f"DuckDB refuses its settings {self._settings}.",
+                instead=_first_line(wrong),
+                hint="correct memory_limit, threads or temp_directory under offline_store in feature_store.yaml.",
+            ) from wrong
+        con.execute("set TimeZone = 'UTC'; set preserve_insertion_order = false; set enable_progress_bar = false")
+        # DuckDB joins as-of by nested loop where it guesses a small left side, and then may never end.
+        con.execute("set asof_loop_join_threshold = 0")
+        return con
+
+    @contextmanager
+    def _asking(self, source: FileSource, con: duckdb.DuckDBPyConnection | None = None) -> Iterator[Any]:
+        """A connection whose errors become errors about this source."""
+        used = con or self._connect()
+        try:
+            yield used
+        except duckdb.OutOfMemoryException as wrong:
+            raise _out_of_room(wrong) from wrong
+        except duckdb.Error as wrong:
+            raise _unreadable(source, wrong) from wrong
+        finally:
+            if con is None:
+                used.close()
+
+    def _checked(self, source: FileSource, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        with self._asking(source, duckdb):  # type: ignore[arg-type]
+            yield from batches
+
+    def _paths(self, source: FileSource) -> list[str]:
+        return [file.path for file in self.files(source)]
+
+    def _rows(self, con: duckdb.DuckDBPyConnection, view: FeatureView, paths: Sequence[str] | None = None) -> str:
+        source = view.source
+        paths = self._paths(source) if paths is None else paths
+        found = con.sql(f"select * from {reader(source, paths)} limit 0")
+        columns = {
+            source.field_mapping.get(name, name): str(sql_type)
+            for name, sql_type in zip(found.columns, found.types, strict=True)
+        }
+        return rows_query(view, columns, paths)
+
+    def _take_spine(self, con: duckdb.DuckDBPyConnection, spine: pa.Table, instant: str) -> None:
+        con.register("given", spine.append_column("__row", pa.array(range(len(spine)), pa.int64())))
+        con.execute(f"create temp table given_rows as select *, {quoted(instant)} as t from given")
+        con.unregister("given")
+
+    def _answer_view(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        part: ViewQuestion,
+        question: TrainingQuestion,
+        tag: str,
+        span: tuple[int, int],
+    ) -> None:
+        """Make link{tag} and found{tag} for one view."""
+        keys = "".join(f", {quoted(name)} as k{place}" for place, name in enumerate(part.columns))
+        con.execute(f"create temp view asked{tag} as select __row as r, t{keys} from given_rows")
+        with self._asking(part.view.source, con):
+            for step in steps(part, question.as_known, self._rows(con, part.view), tag, span):
+                if not (step.unless and con.execute(step.unless).fetchall()[0][0]):
+                    con.execute(step.sql)
+
+
+def _span(instants: pa.ChunkedArray) -> tuple[int, int]:
+    """The least and the greatest instant; an empty spine asks of no time at all."""
+    found = pc.min_max(instants)
+    return (found["min"].as_py(), found["max"].as_py()) if len(instants) else (0, -1)
+
+
+def _put_together(question: TrainingQuestion) -> str:
+    """The answer's columns beside each other, in the spine's order."""
+    columns: dict[str, str] = {}
+    joins = []
+    for place, part in enumerate(question.views):
+        names = part.view.feature_names
+        columns |= {name: f"v{place}.f{names.index(feature)}" for feature, name in part.features}
+        joins.append(
+            f"left join (select link_{place}.r, f.* exclude (id) from link_{place} join found_{place} f using (id)) "
+            f"v{place} on v{place}.r = s.__row"
+        )
+    selected = ", ".join(f"{columns[name]} as {quoted(name)}" for name in question.order)
+    return f"select {selected} from given_rows s {' '.join(joins)} order by s.__row"
+
+
+def _answer_types(question: TrainingQuestion) -> Iterator[tuple[str, types.FeatureType]]:
+    dtypes = {
+        name: field.dtype
+        for part in question.views
+        for feature, name in part.features
+        for field in part.view.schema
+        if field.name == feature
+    }
+    return ((name, dtypes[name]) for name in question.order)
+
+
+def _streamed(
+    con: duckdb.DuckDBPyConnection, batches: pa.RecordBatchReader, schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Hand batches on in the canonical Arrow types, and let the database go with the last one."""
+    try:
+        for batch in batches:
+            columns = [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+    finally:
+        con.close()
+
+
+def _unreadable(source: FileSource, wrong: duckdb.Error) -> SourceError:
+    return SourceError(
+        f"source {source.name!r} cannot be read.",
+        instead=_first_line(wrong),
+        hint="look at the file named above: is it whole, and has it the columns and types the definitions say?",
+        source=source.name,
+    )
+
+
+def _out_of_room(wrong: duckdb.Error) -> BackendError:
+    return BackendError(
+        "DuckDB ran out of memory, or of disk for what does not fit.",
+        instead=_first_line(wrong),
+        hint="raise memory_limit, or set temp_directory (both under offline_store) to a disk with room.",
+    )
+
+
+def _first_line(wrong: BaseException) -> str:
+    return str(wrong).strip().splitlines()[0]

@@ -1,0 +1,157 @@
+"""A file source as SQL: which files it has, and a SELECT that gives its rows in the plan's canonical columns."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from gnomon import types
+from gnomon.clock import micros_of
+from gnomon.contracts.engine import SourceFile
+from gnomon.definitions.sources import FileSource
+from gnomon.definitions.views import FeatureView
+from gnomon.errors import SourceError, listing, nearest_hint
+from gnomon.types import Array, Decimal, FeatureType
+
+__all__ = ["literal", "quoted", "reader", "rows_query", "source_files"]
+
+ENDINGS = {"parquet": (".parquet", ".pq", ".parq"), "csv": (".csv", ".csv.gz", ".tsv")}
+SQL_TYPES = {
+    "Bool": "BOOLEAN",
+    "Int32": "INTEGER",
+    "Int64": "BIGINT",
+    "Float32": "FLOAT",
+    "Float64": "DOUBLE",
+    "String": "VARCHAR",
+    "Bytes": "BLOB",
+    "UnixTimestamp": "TIMESTAMPTZ",
+}
+
+
+def source_files(source: FileSource, repo_path: Path) -> tuple[SourceFile, ...]:
+    """The files a source consists of right now, ordered by path; hidden ones and those starting with `_` are skipped.
+
+    Raises:
+        SourceError: there are none.
+    """
+    path = repo_path / Path(source.path).expanduser()
+    endings = ENDINGS[source.file_format]
+    if path.is_dir():
+        found: Iterable[Path] = (one for one in path.rglob("*") if one.name.lower().endswith(endings))
+        found = (one for one in found if not any(part[0] in "._" for part in one.relative_to(path).parts))
+    elif glob.has_magic(str(path)) and not path.exists():
+        found = (Path(one) for one in glob.glob(str(path), recursive=True))
+    else:
+        found = [path]
+    files = sorted(one for one in found if one.is_file())
+    if not files:
+        raise SourceError(
+            f"source {source.name!r}: there is no {source.file_format} file at {path}.",
+            instead=_neighbours(path),
+            hint="relative paths start at the repo's folder; a folder is searched for files ending in "
+            f"{' or '.join(endings)}.",
+            source=source.name,
+            path=str(path),
+        )
+    return tuple(_stamp(one) for one in files)
+
+
+def reader(source: FileSource, paths: Sequence[str]) -> str:
+    """The table function that reads these files."""
+    listed = f"[{', '.join(map(literal, paths))}]"
+    hive = ", hive_partitioning = true" if any("=" in part for part in Path(paths[0]).parent.parts) else ""
+    by_name = ", union_by_name = true" if len(paths) > 1 else ""
+    if source.file_format == "csv":
+        return f"read_csv({listed}, sample_size = -1{hive}{by_name})"
+    return f"read_parquet({listed}{hive}{by_name})"
+
+
+def rows_query(view: FeatureView, columns: Mapping[str, str], paths: Sequence[str]) -> str:
+    """A SELECT that gives a view's rows as k0 … kn, e, w (µs), f0 … fm, with every value of its declared type.
+
+    Args:
+        view: the view, with schema and key types resolved.
+        columns: column of the source, after its field mapping → DuckDB's name of its type.
+        paths: the files to read.
+
+    Raises:
+        SourceError: the source lacks a column.
+    """
+    source = view.source
+    original = {new: old for old, new in source.field_mapping.items()}
+
+    def column(name: str) -> str:
+        if name not in columns:
+            raise missing_column(source, name, columns)
+        return quoted(original.get(name, name))
+
+    key_types = {field.name: field.dtype for field in view.entity_columns}
+    event = micros(column(source.timestamp_field), columns[source.timestamp_field])
+    known = f"{event} + {0 if source.delay is None else micros_of(source.delay)}"
+    if created := source.created_timestamp_column:
+        known = f"coalesce({micros(column(created), columns[created])}, {known})"
+    wanted = [(key, f"k{place}", key_types[key]) for place, key in enumerate(view.join_keys)]
+    wanted += [(field.name, f"f{place}", field.dtype) for place, field in enumerate(view.schema)]
+    selected = [f"{cast(column(name), columns[name], dtype)} as {alias}" for name, alias, dtype in wanted]
+    terms = ", ".join([f"{event} as e", f"{known} as w", *selected])
+    return f"select {terms} from {reader(source, paths)} where {column(source.timestamp_field)} is not null"
+
+
+def micros(term: str, sql_type: str) -> str:
+    """A timestamp, date or text term as µs since the epoch, floored; without a zone it is UTC."""
+    if sql_type.endswith("_NS"):
+        nanos = f"epoch_ns({term}::TIMESTAMP_NS)"
+        return f"(({nanos} - ((({nanos} % 1000) + 1000) % 1000)) // 1000)"
+    return f"epoch_us({term}::TIMESTAMPTZ)" if sql_type == "VARCHAR" else f"epoch_us({term})"
+
+
+def cast(term: str, sql_type: str, dtype: FeatureType) -> str:
+    """A source column as a value of its declared type."""
+    if dtype == types.UnixTimestamp:
+        return f"make_timestamp({micros(term, sql_type)})::TIMESTAMPTZ"
+    if sql_type == "VARCHAR" and dtype == types.Bytes:
+        return f"encode({term})"
+    return f"cast({term} as {sql_type_of(dtype)})"
+
+
+def sql_type_of(dtype: FeatureType) -> str:
+    """DuckDB's name for a type."""
+    if isinstance(dtype, Decimal):
+        return f"DECIMAL({dtype.precision}, {dtype.scale})"
+    return f"{sql_type_of(dtype.element)}[]" if isinstance(dtype, Array) else SQL_TYPES[dtype.name]
+
+
+def missing_column(source: FileSource, name: str, columns: Iterable[str]) -> SourceError:
+    """The error for a column that is not there."""
+    known = list(columns)
+    return SourceError(
+        f"source {source.name!r} has no column {name!r}.",
+        instead=f"It has: {listing(known)}.",
+        hint=nearest_hint(name, known, otherwise="check the definition, or rename columns by field_mapping."),
+        source=source.name,
+        column=name,
+    )
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _stamp(path: Path) -> SourceFile:
+    stat = path.stat()
+    return SourceFile(str(path.absolute()), stat.st_size, max(stat.st_mtime_ns, stat.st_ctime_ns))
+
+
+def _neighbours(path: Path) -> str:
+    folder = path if path.is_dir() else path.parent
+    while not folder.is_dir():
+        folder = folder.parent
+    names = sorted(one.name for one in folder.iterdir() if not one.name.startswith("."))
+    return f"{folder} holds: {listing(names, limit=8)}."

@@ -1,0 +1,324 @@
+"""Materialize: bring the online store up to an instant, from the sources.
+
+A load looks for every row that *happened or became known* since the last one, so late rows are found wherever the
+source says when they became known, and in new files wherever it does not. Merging a row is idempotent and never goes
+back in (event time, known time, columns), so a load that was killed is simply run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from gnomon.clock import Clock, instant_text
+from gnomon.contracts.engine import Engine, SourceFile
+from gnomon.contracts.online import OnlineStore
+from gnomon.contracts.registry import Registry, Run, Snapshot
+from gnomon.core.keys import encode_keys
+from gnomon.core.packing import pack
+from gnomon.core.rows import Layout
+from gnomon.core.staircases import merging
+from gnomon.definitions.codec import fingerprint
+from gnomon.definitions.views import FeatureView
+from gnomon.errors import RequestError, listing
+from gnomon.flows.tables import remember_layout, table_of
+from gnomon.plan.questions import LoadQuestion
+
+__all__ = ["Progress", "Quiet", "Report", "ViewReport", "materialize", "materialize_incremental"]
+
+MOST_FILES_REMEMBERED = 10_000
+
+
+class Progress(Protocol):
+    """Is told how a load gets on."""
+
+    def begin(self, view: str, total: int | None) -> None:
+        """A view's load begins; `total` rows are expected, if that is known."""
+        ...
+
+    def advance(self, rows: int) -> None:
+        """So many more rows are in the store."""
+        ...
+
+    def end(self) -> None:
+        """The view's load is over, done or not."""
+        ...
+
+
+class Quiet:
+    """Progress that says nothing."""
+
+    def begin(self, view: str, total: int | None) -> None:
+        """Say nothing."""
+
+    def advance(self, rows: int) -> None:
+        """Say nothing."""
+
+    def end(self) -> None:
+        """Say nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewReport:
+    """What a load did for one view.
+
+    Args:
+        view: `name@version`.
+        mode: `incremental`, `full` (everything up to the end), `range` or `replace`.
+        start: rows that happened or became known before this were not looked for (µs); None for no limit.
+        end: rows that happened after this were not loaded (µs).
+        rows: rows that came from the source.
+        changed: values that changed in the store.
+        seconds: how long it took by the clock.
+        notes: what the operator should know.
+    """
+
+    view: str
+    mode: str
+    start: int | None
+    end: int
+    rows: int
+    changed: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        since = "the beginning" if self.start is None else instant_text(self.start)
+        line = f"{self.view}: {self.rows} rows from {since} to {instant_text(self.end)} ({self.mode})"
+        return "\n  ".join([line, *(f"note: {note}" for note in self.notes)])
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a load did, view by view.
+
+    Args:
+        views: one report per view, in the order they were loaded.
+    """
+
+    views: tuple[ViewReport, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.views)) or "No view to materialize: none has online=True."
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data."""
+        return {"views": [asdict(one) for one in self.views]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """One view's load, decided on but not yet run.
+
+    Args:
+        view: the view.
+        mode: `incremental`, `full`, `range` or `replace`.
+        questions: what the engine is asked, one after the other.
+        run: what the registry will remember, but for rows and the instant it finished.
+        notes: what the operator should know.
+    """
+
+    view: FeatureView
+    mode: str
+    questions: tuple[LoadQuestion, ...]
+    run: Run
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loader:
+    """The parts a load works with.
+
+    Args:
+        snapshot: the definitions.
+        registry: remembers what was loaded.
+        engine: reads the sources.
+        store: is loaded.
+        clock: says what time it is.
+        progress: is told how it gets on.
+    """
+
+    snapshot: Snapshot
+    registry: Registry
+    engine: Engine
+    store: OnlineStore
+    clock: Clock
+    progress: Progress
+
+    def run(self, load: Load) -> ViewReport:
+        """Carry a load out, and remember it once all of it is in."""
+        view, began = load.view, self.clock.now()
+        table, layout = table_of(self.snapshot.project, view), Layout((field.name, field.dtype) for field in view.schema)
+        remember_layout(self.store, table, layout)
+        rows = changed = 0
+        self.progress.begin(view.id, None)
+
+        def batches() -> Iterator[list[tuple[bytes, bytes]]]:
+            nonlocal rows
+            for question in load.questions:
+                for batch in self.engine.load(question):
+                    yield _packed(view, layout, batch)
+                    rows += len(batch)
+                    self.progress.advance(len(batch))
+
+        merge = merging(layout, load.run.started)
+        try:
+            if load.mode == "replace":
+                changed = self.store.replace(table, batches(), merge)
+            else:
+                changed = sum(self.store.write(table, batch, merge) for batch in batches())
+        finally:
+            self.progress.end()
+        finished = self.clock.now()
+        self.registry.record(self.snapshot.project, replace(load.run, rows=rows, finished=finished))
+        return ViewReport(
+            view=view.id,
+            mode=load.mode,
+            start=load.questions[0].start,
+            end=load.run.end,
+            rows=rows,
+            changed=changed,
+            seconds=(finished - began) / 1e6,
+            notes=load.notes,
+        )
+
+    def over_range(self, view: FeatureView, start: int | None, end: int, *, anew: bool) -> Load:
+        """A load of what happened or became known from `start` on; `anew`, in place of all that is there."""
+        runs = [] if anew else self.registry.runs(self.snapshot.project, view.id)
+        covered = _covered(runs, fingerprint(view))
+        complete = start is None or (covered is not None and start <= covered)
+        notes = ()
+        if runs and runs[0].fingerprint != fingerprint(view):
+            notes = ("the view's definition changed since it was last loaded: --replace, or an incremental load, redoes all of it.",)
+        run = self._run(view, None if complete else start, max(end, covered or end) if complete else end, anew)
+        question = self._question(view, None if start is None else start - 1, end)
+        return Load(view=view, mode="replace" if anew else "range", questions=(question,), run=run, notes=notes)
+
+    def since_last(self, view: FeatureView, end: int) -> Load:
+        """A load of what happened or became known since the last one, and of files that are new since."""
+        runs = self.registry.runs(self.snapshot.project, view.id)
+        covered = _covered(runs, fingerprint(view))
+        if covered is None:
+            changed = bool(runs) and runs[0].fingerprint != fingerprint(view)
+            notes = ("the view's definition changed: all of it is loaded anew.",) if changed else ()
+            questions = (self._question(view, None, end),)
+            mode = "replace" if changed else "full"
+            return Load(view=view, mode=mode, questions=questions, run=self._run(view, None, end, changed), notes=notes)
+        unread, notes = _unread(view, self.engine.files(view.source), runs[0])
+        run = self._run(view, None, max(end, covered), replaced=False)
+        questions = (self._question(view, covered, end),)
+        if unread:
+            questions += (self._question(view, None, end, tuple(file.path for file in unread)),)
+        return Load(view=view, mode="incremental", questions=questions, run=run, notes=notes)
+
+    def _question(
+        self, view: FeatureView, start: int | None, end: int, files: tuple[str, ...] | None = None
+    ) -> LoadQuestion:
+        now = self.clock.now()
+        return LoadQuestion(view=view, start=start, end=end, known=max(end, now), now=now, files=files)
+
+    def _run(self, view: FeatureView, start: int | None, end: int, replaced: bool) -> Run:
+        files = [(file.path, file.size, file.modified) for file in self.engine.files(view.source)]
+        now = self.clock.now()
+        return Run(
+            view=view.id,
+            fingerprint=fingerprint(view),
+            start=start,
+            end=end,
+            started=now,
+            finished=now,
+            rows=0,
+            replaced=replaced,
+            files=tuple(files) if len(files) <= MOST_FILES_REMEMBERED else (),
+        )
+
+
+def materialize(
+    loader: Loader, start: int | None, end: int, views: Sequence[str] | None = None, *, anew: bool = False
+) -> Report:
+    """Load what happened or became known between two instants.
+
+    Args:
+        loader: the parts to work with.
+        start: the first instant, µs; None for the beginning.
+        end: rows that happened after it are left for later, µs.
+        views: names of the views; all that are online by default.
+        anew: put the load in place of all that is there.
+
+    Raises:
+        RequestError: the instants are the wrong way round, or a view is not online.
+        NotRegistered: a view is unknown.
+    """
+    if start is not None and start > end:
+        raise RequestError(f"the start {instant_text(start)} is after the end {instant_text(end)}.", hint="swap them.")
+    chosen = _chosen(loader.snapshot, views)
+    return Report(tuple(loader.run(loader.over_range(view, start, end, anew=anew)) for view in chosen))
+
+
+def materialize_incremental(loader: Loader, end: int, views: Sequence[str] | None = None) -> Report:
+    """Load what happened or became known since each view's last load, up to `end`.
+
+    Args:
+        loader: the parts to work with.
+        end: rows that happened after it are left for later, µs.
+        views: names of the views; all that are online by default.
+
+    Raises:
+        RequestError: a view is not online.
+        NotRegistered: a view is unknown.
+    """
+    return Report(tuple(loader.run(loader.since_last(view, end)) for view in _chosen(loader.snapshot, views)))
+
+
+def _chosen(snapshot: Snapshot, names: Sequence[str] | None) -> list[FeatureView]:
+    if names is None:
+        return [view for _, view in sorted(snapshot.catalog.views.items()) if view.online]
+    views = [snapshot.catalog.view(name) for name in names]
+    offline = [view.id for view in views if not view.online]
+    if offline:
+        raise RequestError(
+            f"not online: {listing(offline)}.", hint="set online=True on the view and apply, or leave it out."
+        )
+    return views
+
+
+def _covered(runs: Sequence[Run], current: str) -> int | None:
+    """Up to which instant everything is in the store; `runs` are newest first."""
+    covered = None
+    for run in runs:
+        if run.fingerprint != current:
+            break
+        if run.start is None:
+            covered = run.end if covered is None else max(covered, run.end)
+        if run.replaced:
+            break
+    return covered
+
+
+def _unread(
+    view: FeatureView, files: Sequence[SourceFile], last: Run
+) -> tuple[list[SourceFile], tuple[str, ...]]:
+    """The files whose rows may be of any age: new ones, and, where rows carry no known time, changed ones.
+
+    A source that remembers too many files to list them is read whole.
+    """
+    before = {path: (size, modified) for path, size, modified in last.files}
+    if not before:
+        return list(files), ("the source has too many files to remember: all of them are read.",)
+    new = [file for file in files if file.path not in before]
+    changed = [file for file in files if before.get(file.path, (file.size, file.modified)) != (file.size, file.modified)]
+    if not changed:
+        return new, ()
+    note = (
+        f"source changed: {listing([file.path for file in changed], limit=3)} was rewritten since the last load; "
+        "if rows that were there before differ now, reload with --replace."
+    )
+    return (new if view.source.created_timestamp_column else [*new, *changed]), (note,)
+
+
+def _packed(view: FeatureView, layout: Layout, batch: pa.RecordBatch) -> list[tuple[bytes, bytes]]:
+    keys = encode_keys([batch.column(name) for name in view.join_keys], [field.dtype for field in view.entity_columns])
+    return sorted(zip(keys, pack(layout, batch), strict=True))

@@ -1,0 +1,284 @@
+"""Training sets: the features of every row asked, each as of its own instant.
+
+The question is checked when it is asked; the engine runs when the answer is wanted, as a table or as a stream.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from gnomon.clock import Clock, instant_text, to_micros
+from gnomon.contracts.engine import Engine
+from gnomon.contracts.registry import Snapshot
+from gnomon.core.casting import cast_keys
+from gnomon.definitions.codec import fingerprint
+from gnomon.definitions.services import FeatureService
+from gnomon.errors import BackendError, MissingExtra, RequestError
+from gnomon.flows.files import replacing
+from gnomon.flows.frames import to_pandas
+from gnomon.flows.spine import INSTANT_COLUMN, Spine, narrowed, read_spine
+from gnomon.plan.questions import AsKnown, TrainingQuestion
+from gnomon.plan.references import resolve
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+__all__ = ["HindsightWarning", "TrainingSet", "get_historical_features"]
+
+
+class HindsightWarning(UserWarning):
+    """A source says nothing of when its rows were known, so "then" sees them from their event time on."""
+
+
+@dataclass(slots=True)
+class TrainingSet:
+    """The answer to a training question, made when it is asked for and kept once made.
+
+    Args:
+        spine: the rows asked.
+        question: what is asked of them.
+        engine: who answers.
+        metadata: what is needed to ask again: registry version, view fingerprints, files read, `as_known`, when.
+    """
+
+    spine: Spine
+    question: TrainingQuestion
+    engine: Engine
+    metadata: Mapping[str, Any]
+    _features: pa.Table | None = field(default=None, init=False, repr=False)
+
+    def to_arrow(self) -> pa.Table:
+        """An Arrow table: the caller's columns, then the features; the metadata under the key `gnomon`.
+
+        Raises:
+            SourceError: a source cannot be read.
+        """
+        given, features = self.spine.table(), self._answers()
+        columns = [*given.columns, *features.columns]
+        return pa.table(columns, schema=self._schema(given.schema, features.schema))
+
+    def to_df(self) -> pd.DataFrame:
+        """A pandas frame: the caller's columns as they were, then the features; nullable dtypes where there are nulls.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+            SourceError: a source cannot be read.
+        """
+        if self.spine.frame is None:
+            return to_pandas(self.to_arrow())
+        import pandas as pd
+
+        features = to_pandas(self._answers()).set_axis(self.spine.frame.index, axis=0)
+        joined = pd.concat([self.spine.frame, features], axis=1)
+        joined.attrs["gnomon"] = dict(self.metadata)
+        return joined
+
+    def to_polars(self) -> pl.DataFrame:
+        """A Polars frame: the caller's columns, then the features.
+
+        Raises:
+            MissingExtra: Polars is not installed.
+            SourceError: a source cannot be read.
+        """
+        try:
+            import polars as pl
+        except ImportError:
+            raise MissingExtra(package="polars", extra="polars", purpose="to_polars()") from None
+        frame = pl.from_arrow(self.to_arrow())
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
+    def to_duckdb(self, connection: Any = None) -> Any:
+        """A DuckDB relation, to go on with in SQL.
+
+        Args:
+            connection: the DuckDB connection it shall belong to; a new one by default.
+        """
+        return self.engine.relation(self.to_arrow(), connection)
+
+    def to_reader(self) -> pa.RecordBatchReader:
+        """A stream of Arrow batches, for answers larger than memory; each call asks the engine anew."""
+        given = self.spine.table()
+        features = self._asked()
+        schema = self._schema(given.schema, features.schema)
+        return pa.RecordBatchReader.from_batches(schema, _beside(given, features, schema))
+
+    def persist(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the answer to a Parquet file, whole or not at all.
+
+        Args:
+            path: the file.
+            overwrite: whether a file that is there may be replaced.
+
+        Raises:
+            RequestError: the file is there already.
+            BackendError: it cannot be written.
+        """
+        target = Path(path)
+        if target.exists() and not overwrite:
+            raise RequestError(f"{target} is there already.", hint="choose another path, or say overwrite=True.")
+        reader = self.to_reader()
+        with replacing(target) as scratch, pq.ParquetWriter(scratch, reader.schema) as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+        return target
+
+    def _answers(self) -> pa.Table:
+        if self._features is None:
+            self._features = self._asked().read_all()
+        return self._features
+
+    def _asked(self) -> pa.RecordBatchReader:
+        return self.engine.training_set(*narrowed(self.spine, self.question))
+
+    def _schema(self, given: pa.Schema, features: pa.Schema) -> pa.Schema:
+        text = json.dumps(self.metadata, sort_keys=True)
+        return pa.schema([*given, *features], metadata={**(given.metadata or {}), b"gnomon": text.encode()})
+
+
+def get_historical_features(
+    snapshot: Snapshot,
+    engine: Engine,
+    clock: Clock,
+    entity_df: Any,
+    features: Sequence[str] | FeatureService,
+    *,
+    as_known: str | datetime | int = "now",
+    full_feature_names: bool = False,
+    entities: Any = None,
+    start_date: datetime | str | None = None,
+    end_date: datetime | str | None = None,
+) -> TrainingSet:
+    """Ask for the features of every row of `entity_df`, or of `entities` over a span of time.
+
+    Args:
+        snapshot: the definitions.
+        engine: who answers.
+        clock: says what time it is.
+        entity_df: the rows asked, with an instant each in the column `event_timestamp`.
+        features: references such as `profile:age`, or a service.
+        as_known: "now" for all hindsight, "then" for none, or an instant.
+        full_feature_names: name the answers `view__feature`.
+        entities: in place of `entity_df`: a table of join keys; each gets a row at `start_date` and one at every
+            instant up to `end_date` at which an answer may change.
+        start_date: the first instant for `entities`.
+        end_date: the last instant for `entities`; by default the clock's now.
+
+    Raises:
+        RequestError: the question cannot be understood, or the spine does not fit it.
+        NotRegistered: a view or a service is unknown.
+        UnknownFeature: a view has no such feature.
+    """
+    asked_at = clock.now()
+    resolved = resolve(snapshot.catalog, features, full_feature_names)
+    question = TrainingQuestion(
+        views=resolved.views, order=resolved.order, instant=INSTANT_COLUMN, as_known=_as_known(as_known)
+    )
+    if (entity_df is None) == (entities is None):
+        raise RequestError(
+            "say which rows are asked, once.",
+            hint="pass entity_df= with an instant in each row, or entities= with start_date= and end_date=.",
+        )
+    if entity_df is not None:
+        if start_date is not None or end_date is not None:
+            raise RequestError("start_date and end_date go with entities=.", hint="leave them out beside entity_df=.")
+        spine = read_spine(entity_df, engine)
+    else:
+        spine = _spine_over_time(read_spine(entities, engine), question, engine, start_date, end_date, asked_at)
+    _refuse_collisions(spine, question)
+    narrow, _ = narrowed(spine, question)
+    return TrainingSet(spine, question, engine, _metadata(snapshot, engine, question, narrow["t"], asked_at))
+
+
+def _as_known(given: str | datetime | int) -> AsKnown:
+    if given in ("now", "then"):
+        return given  # type: ignore[return-value]
+    try:
+        return to_micros(given)
+    except RequestError:
+        raise RequestError(
+            f"as_known={given!r} is not understood.", hint='use "now", "then", or an instant such as a datetime.'
+        ) from None
+
+
+def _refuse_collisions(spine: Spine, question: TrainingQuestion) -> None:
+    both = [name for name in question.order if name in spine.columns]
+    if both:
+        raise RequestError(
+            f"the spine has a column {both[0]!r}, and a feature is called so too.",
+            hint="rename the column, or say full_feature_names=True.",
+            column=both[0],
+        )
+
+
+def _spine_over_time(
+    keys: Spine, question: TrainingQuestion, engine: Engine, start: Any, end: Any, asked_at: int
+) -> Spine:
+    """One row per key at `start`, and one at each instant up to `end` at which an answer may change."""
+    if start is None:
+        raise RequestError("entities= needs a start_date.", hint="say start_date=, and end_date= if not now.")
+    first, last = to_micros(start), asked_at if end is None else to_micros(end)
+    if first > last:
+        raise RequestError(f"start_date {instant_text(first)} is after end_date {instant_text(last)}.", hint="swap them.")
+    columns = {}
+    for part in question.views:
+        for column, key in zip(part.columns, part.view.entity_columns, strict=True):
+            given = keys.column(column, f"a join key of view {part.view.name!r}")
+            columns[column] = cast_keys(given, key.dtype, column)
+    distinct = pa.table(columns).group_by(list(columns), use_threads=False).aggregate([]) if columns else pa.table({"": [0]})
+    made = engine.instants(distinct, question, first, last)
+    at = made[question.instant].cast(pa.timestamp("us", "UTC"))
+    return Spine({**{name: made[name] for name in columns}, question.instant: at}, len(made))
+
+
+def _metadata(
+    snapshot: Snapshot, engine: Engine, question: TrainingQuestion, instants: pa.ChunkedArray, asked_at: int
+) -> dict[str, Any]:
+    views = {part.view.id: part.view for part in question.views}
+    sources = {view.source.name: view.source for view in views.values()}
+    timeless = sorted(name for name, source in sources.items() if not source.has_known_times)
+    if timeless and question.as_known != "now":
+        warnings.warn(
+            f"sources without known times and without a delay: {', '.join(timeless)}; their rows count as known from "
+            "their event time on. Say created_timestamp_column= or delay= on the source.",
+            HindsightWarning,
+            stacklevel=4,
+        )
+    latest = pc.max(instants).as_py()
+    return {
+        "project": snapshot.project,
+        "registry_version": snapshot.version,
+        "views": {view.id: fingerprint(view) for view in views.values()},
+        "features": {name: f"{part.view.id}:{feature}" for part in question.views for feature, name in part.features},
+        "as_known": question.as_known if isinstance(question.as_known, str) else instant_text(question.as_known),
+        "made_at": instant_text(asked_at),
+        "reproducible": latest is None or latest <= asked_at,
+        "sources_without_known_times": timeless,
+        "files": {
+            name: [[file.path, file.size, file.modified] for file in engine.files(source)]
+            for name, source in sources.items()
+        },
+    }
+
+
+def _beside(given: pa.Table, features: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The caller's columns beside the features, batch by batch."""
+    at = 0
+    for batch in features:
+        own = given.slice(at, len(batch)).combine_chunks()
+        at += len(batch)
+        columns = [column.chunk(0) if column.num_chunks else pa.array([], column.type) for column in own.columns]
+        yield pa.RecordBatch.from_arrays([*columns, *batch.columns], schema=schema)
+    if at != len(given):
+        raise BackendError(f"the engine answered {at} of {len(given)} rows.", hint="please report this: no row may vanish.")

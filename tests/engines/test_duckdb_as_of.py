@@ -1,0 +1,71 @@
+"""DuckDB and the oracle answer alike, to the bit, whatever the history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gnomon.clock import ManualClock
+from gnomon.contracts.plugins import Context
+from gnomon.definitions.views import FeatureView
+from gnomon.engines.duckdb.engine import DuckDBEngine
+from gnomon.plan.questions import AsKnown, TrainingQuestion, ViewQuestion
+from gnomon.testing.reference import as_of, same_value
+from gnomon.testing.strategies import files, histories, in_unit, questions, row_views, rows_of, to_table
+from gnomon.types import UnixTimestamp, to_arrow
+
+
+def engine_in(folder: Path) -> DuckDBEngine:
+    return DuckDBEngine({"threads": 1}, Context(repo_path=folder, project="p", clock=ManualClock()))
+
+
+def ask(engine: DuckDBEngine, view: FeatureView, asked: list, as_known: AsKnown) -> list[tuple]:
+    """The engine's values for (key, instant) pairs, in rows."""
+    keys = [
+        pa.array([key[place] for key, _ in asked], to_arrow(field.dtype) if field.dtype != UnixTimestamp else pa.int64())
+        for place, field in enumerate(view.entity_columns)
+    ]
+    keys = [one.cast(to_arrow(field.dtype)) for one, field in zip(keys, view.entity_columns, strict=True)]
+    names = tuple(f"k{place}" for place in range(len(keys)))
+    spine = pa.table([*keys, pa.array([at for _, at in asked], pa.int64())], names=[*names, "t"])
+    part = ViewQuestion(view=view, columns=names, features=tuple((name, name) for name in view.feature_names))
+    question = TrainingQuestion(views=(part,), order=view.feature_names, instant="t", as_known=as_known)
+    answer = engine.training_set(spine, question).read_all()
+    assert answer.schema == pa.schema([(field.name, to_arrow(field.dtype)) for field in view.schema])
+    return list(zip(*(values_of(answer[field.name], field.dtype) for field in view.schema), strict=True))
+
+
+def values_of(column: pa.ChunkedArray, dtype) -> list:
+    """Python values as the oracle has them: instants as int µs."""
+    if dtype == UnixTimestamp:
+        return column.cast(pa.int64()).to_pylist()
+    if pa.types.is_list(column.type) and pa.types.is_timestamp(column.type.value_type):
+        return column.cast(pa.list_(pa.int64())).to_pylist()
+    return column.to_pylist()
+
+
+@pytest.mark.parametrize("kind", ["now", "then", "instant"])
+@given(data=st.data())
+def test_agrees_with_the_oracle(tmp_path_factory: pytest.TempPathFactory, kind: str, data: st.DataObject) -> None:
+    view = data.draw(row_views())
+    form = data.draw(files())
+    history = in_unit(data.draw(histories(view)), form.unit)
+    asked = data.draw(questions(view, history))
+    rows = rows_of(view, history)
+    known = sorted({row.known for row in rows if row.known is not None} | {0})
+    as_known: AsKnown = data.draw(st.sampled_from(known)) if kind == "instant" else kind  # type: ignore[assignment]
+    folder = tmp_path_factory.mktemp("source")
+    pq.write_table(to_table(history, view, form), folder / view.source.path)
+
+    got = ask(engine_in(folder), view, asked, as_known)
+
+    assert len(got) == len(asked)
+    dtypes = [field.dtype for field in view.schema]
+    for (key, at), values in zip(asked, got, strict=True):
+        expected = as_of(rows, key, at, dtypes=dtypes, as_known=as_known, ttl=view.ttl).values
+        assert all(map(same_value, values, expected, dtypes)), (key, at, values, expected)
