@@ -49,7 +49,7 @@ def cast_key(value: Any, dtype: FeatureType, name: str = "key") -> Any:
         return None
     try:
         return _CASTS[dtype](value)
-    except (_Lossy, ValueError, ArithmeticError, RequestError):
+    except (_LossyError, ValueError, ArithmeticError, RequestError):
         raise _error(value, dtype, name) from None
 
 
@@ -83,7 +83,7 @@ def cast_keys(column: pa.ChunkedArray, dtype: FeatureType, name: str = "key") ->
     return _by_distinct(column, dtype, name)
 
 
-class _Lossy(Exception):
+class _LossyError(Exception):
     """A value that its type cannot hold."""
 
 
@@ -114,19 +114,19 @@ def _integer(bits: int) -> Callable[[Any], int]:
 
     def cast(value: Any) -> int:
         if isinstance(value, (bool, np.bool_)):
-            raise _Lossy
+            raise _LossyError
         if isinstance(value, (int, np.integer)):
             whole = int(value)
         elif isinstance(value, (float, np.floating, PythonDecimal)):
             whole = int(value)
             if whole != value:
-                raise _Lossy
+                raise _LossyError
         elif isinstance(value, str) and _WHOLE.fullmatch(value):
             whole = int(value)
         else:
-            raise _Lossy
+            raise _LossyError
         if not low <= whole < high:
-            raise _Lossy
+            raise _LossyError
         return whole
 
     return cast
@@ -138,19 +138,19 @@ def _text(value: Any) -> str:
         return str(value)
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         return str(int(value))
-    raise _Lossy
+    raise _LossyError
 
 
 def _bytes(value: Any) -> bytes:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
-    raise _Lossy
+    raise _LossyError
 
 
 def _truth(value: Any) -> bool:
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
-    raise _Lossy
+    raise _LossyError
 
 
 def _instant(value: Any) -> int:
@@ -159,10 +159,10 @@ def _instant(value: Any) -> int:
     elif isinstance(value, np.integer):
         value = int(value)
     elif not isinstance(value, (int, str, date)):
-        raise _Lossy
+        raise _LossyError
     micros = to_micros(value)
     if not MIN_MICROS <= micros <= MAX_MICROS:
-        raise _Lossy
+        raise _LossyError
     return micros
 
 

@@ -61,8 +61,8 @@ def cell_of(dtype: FeatureType) -> Cell:
 def bitmap(present: Sequence[bool]) -> bytes:
     """One bit per value, the first in the lowest bit.
 
-    >>> bitmap([True, False, True])
-    b'\\x05'
+    >>> list(bitmap([True, False, True]))
+    [5]
     """
     bits = sum(1 << place for place, one in enumerate(present) if one)
     return bits.to_bytes((len(present) + 7) // 8, "little")

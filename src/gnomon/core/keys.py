@@ -25,10 +25,16 @@ from gnomon.core.casting import cast_key
 from gnomon.errors import RequestError
 from gnomon.types import Bool, Bytes, FeatureType, Int32, Int64, String, UnixTimestamp
 
-__all__ = ["KeyEncoder", "encode_key", "encode_keys", "key_encoder"]
+__all__ = ["ColumnEncoder", "KeyEncoder", "column_encoder", "encode_key", "encode_keys", "key_encoder"]
 
 KeyEncoder = Callable[..., bytes | None]
 """Takes a raw value per join key; gives the key's bytes, or None where a part is null."""
+
+ColumnEncoder = Callable[..., list[bytes | None]]
+"""Takes a list of raw values per join key; gives what a `KeyEncoder` gives for each place."""
+
+MANY_KEYS = 16
+"""From so many keys on, numpy's overhead is earned back."""
 
 BIAS = 1 << 63
 TAGS = {Bool: b"b", Int32: b"i", Int64: b"i", String: b"s", Bytes: b"y", UnixTimestamp: b"t"}
@@ -37,6 +43,7 @@ MANY = b"m"
 
 _NUMBER = struct.Struct(">cQ")
 _LENGTH = struct.Struct(">I")
+_NUMBERS = np.dtype([("tag", "S1"), ("value", ">u8")])
 _LIMITS = {Int32: 1 << 31, Int64: 1 << 63, UnixTimestamp: 1 << 63}
 
 
@@ -80,6 +87,27 @@ def key_encoder(names: Sequence[str], dtypes: Sequence[FeatureType]) -> KeyEncod
     return encode if dtypes else lambda: b""
 
 
+def column_encoder(names: Sequence[str], dtypes: Sequence[FeatureType]) -> ColumnEncoder:
+    """The same as `key_encoder`, for lists of values.
+
+    Args:
+        names: the join keys' names, for errors.
+        dtypes: their types; at least one.
+    """
+    one = key_encoder(names, dtypes)
+    if tuple(dtypes) not in ((Int32,), (Int64,)):
+        return lambda *columns: list(map(one, *columns))
+    low, high = -_LIMITS[dtypes[0]], _LIMITS[dtypes[0]] - 1
+
+    def encode(values: list[Any]) -> list[bytes | None]:
+        if len(values) >= MANY_KEYS and set(map(type, values)) == {int} and low <= min(values) and max(values) <= high:
+            keys = _numbers(np.array(values, np.int64), dtypes[0])
+            return keys.view(f"V{keys.dtype.itemsize}").tolist()  # type: ignore[no-any-return]
+        return list(map(one, values))
+
+    return encode
+
+
 def encode_keys(columns: Sequence[pa.Array | pa.ChunkedArray], dtypes: Sequence[FeatureType]) -> list[bytes]:
     """The keys of many rows, the same bytes as `encode_key` gives row by row.
 
@@ -106,26 +134,20 @@ def encode_keys(columns: Sequence[pa.Array | pa.ChunkedArray], dtypes: Sequence[
 def _single(name: str, dtype: FeatureType) -> KeyEncoder:
     if dtype in NUMBERS:
         return _number(name, dtype, _LIMITS[dtype], TAGS[dtype])
-    fast, tag, whole = {String: str, Bytes: bytes, Bool: bool}[dtype], TAGS[dtype], _whole
 
-    if dtype == String:
+    def cast(value: Any) -> bytes | None:
+        known = cast_key(value, dtype, name)
+        return None if known is None else _whole(known, dtype)
 
-        def text(value: Any) -> bytes | None:
-            if type(value) is str:
-                try:
-                    return b"s" + value.encode()
-                except UnicodeEncodeError:
-                    pass  # the cast says it properly
-            cast = cast_key(value, dtype, name)
-            return None if cast is None else whole(cast, dtype)
+    def text(value: Any) -> bytes | None:
+        if type(value) is str:
+            try:
+                return b"s" + value.encode()
+            except UnicodeEncodeError:
+                pass  # the cast says what is wrong with it
+        return cast(value)
 
-        return text
-
-    def other(value: Any) -> bytes | None:
-        cast = value if type(value) is fast else cast_key(value, dtype, name)
-        return None if cast is None else whole(cast, dtype)
-
-    return other
+    return text if dtype == String else cast
 
 
 def _number(name: str, dtype: FeatureType, limit: int, tag: bytes) -> KeyEncoder:
@@ -173,12 +195,16 @@ def _wholes(column: Any, dtype: FeatureType) -> list[bytes]:
 
 
 def _fixed(column: Any, dtype: FeatureType) -> Any:
-    keys = np.empty(len(column), [("tag", "S1"), ("value", "u1" if dtype == Bool else ">u8")])
-    keys["tag"] = TAGS[dtype]
-    if dtype == Bool:
-        keys["value"] = column.to_numpy(zero_copy_only=False)
-    else:
-        keys["value"] = column.cast(pa.int64()).to_numpy().view("u8") ^ np.uint64(BIAS)
+    if dtype != Bool:
+        return _numbers(column.cast(pa.int64()).to_numpy(), dtype)
+    keys = np.empty(len(column), [("tag", "S1"), ("value", "u1")])
+    keys["tag"], keys["value"] = TAGS[dtype], column.to_numpy(zero_copy_only=False)
+    return keys
+
+
+def _numbers(values: Any, dtype: FeatureType) -> Any:
+    keys = np.empty(len(values), _NUMBERS)
+    keys["tag"], keys["value"] = TAGS[dtype], values.view("u8") ^ np.uint64(BIAS)
     return keys
 
 

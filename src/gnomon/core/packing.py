@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon.core.cells import ARRAY_HEAD, cell_of
-from gnomon.core.rows import ROW, Layout
+from gnomon.core.rows import Layout
 from gnomon.types import Array, Bytes, Decimal, FeatureType, String, UnixTimestamp, to_arrow
 
 __all__ = ["EVENT", "KNOWN", "pack"]
@@ -36,8 +36,8 @@ def pack(layout: Layout, batch: pa.RecordBatch) -> list[bytes]:
         batch: has them all, in any order, and `__event` and `__known`, int64 µs without nulls.
     """
     table = np.zeros(batch.num_rows, layout.dtype)
-    table["format"], table["schema"] = ROW, layout.id
-    table["event"], table["known"] = batch.column(EVENT).to_numpy(), batch.column(KNOWN).to_numpy()
+    table["head"] = np.void(layout.head)
+    table["instants"][:, 0], table["instants"][:, 1] = batch.column(EVENT).to_numpy(), batch.column(KNOWN).to_numpy()
     tails: list[list[bytes]] = []
     ends = np.zeros(batch.num_rows, np.int64)
     for place, (name, dtype) in enumerate(layout.fields):
@@ -62,7 +62,7 @@ def _as(column: Any, arrow: pa.DataType) -> Any:
 
 
 def _slots(column: Any, dtype: FeatureType) -> Any:
-    """The values of a column of fixed width as numpy: nulls are 0 and NaN has one form, so equal rows are equal bytes."""
+    """The values of a fixed-width column as numpy: nulls are 0 and NaN has one form, so equal rows are equal bytes."""
     if isinstance(dtype, Decimal):
         return _decimals(column, dtype)
     if dtype == UnixTimestamp:

@@ -64,9 +64,9 @@ class Layout:
         self.full = bitmap([True] * len(self.fields))
         codes = "".join(cell.code for cell in self.cells)
         self.struct = struct.Struct(f"{HEAD.format}{self.mask_bytes}s{codes}")
+        self.head = struct.pack("<HI", ROW, self.id)
         self.dtype = np.dtype(
-            [("format", "<u2"), ("schema", "<u4"), ("event", "<i8"), ("known", "<i8")]
-            + [("present", "u1", (self.mask_bytes,))]
+            [("head", "V6"), ("instants", "<i8", (2,)), ("present", "u1", (self.mask_bytes,))]
             + [(f"c{place}", cell.numpy) for place, cell in enumerate(self.cells)]
         )
         self.variable = tuple(place for place, cell in enumerate(self.cells) if cell.variable)
@@ -141,6 +141,7 @@ class Reading:
     def __init__(self, layout: Layout, places: tuple[int, ...]) -> None:
         self.layout, self.places = layout, places
         self._plain = not any(layout.cells[place].take or layout.cells[place].variable for place in places)
+        self._names = [f"c{place}" for place in places]
         self._pick = _picker(tuple(_FIRST_SLOT + place for place in places))
 
     def columns(self, rows: Sequence[bytes], now: int) -> tuple[list[list[Any]], list[int]] | None:
@@ -169,7 +170,9 @@ class Reading:
                 picked.append(self._pick(slots))
             else:
                 picked.append([value_of(row, slots, place) for place in self.places])
-        return [list(column) for column in zip(*picked, strict=True)] if picked else [[] for _ in self.places], events
+        if len(rows) == 1:
+            return [[value] for value in picked[0]], events
+        return [[row[place] for row in picked] for place in range(len(self.places))], events
 
     def _many(self, rows: Sequence[bytes], now: int) -> tuple[list[list[Any]], list[int]] | None:
         layout, size = self.layout, self.layout.struct.size
@@ -178,13 +181,18 @@ class Reading:
             return None
         table = np.frombuffer(fixed, layout.dtype)
         # A row of another length starts where it should and shifts only what follows: its own header gives it away.
-        if (table["format"] != ROW).any() or (table["schema"] != layout.id).any():
+        if table["head"].tobytes() != layout.head * len(rows):
             return None
-        if table["event"].max() > now or table["known"].max() > now:
+        both = table["instants"]
+        if both.max() > now:
             return None
-        whole = table["present"].tobytes() == layout.full * len(rows)
-        columns = [self._column(rows, table, place, whole) for place in self.places]
-        return columns, table["event"].tolist()
+        if table["present"].tobytes() != layout.full * len(rows):
+            columns = [self._column(rows, table, place, False) for place in self.places]
+        elif self._plain:
+            columns = [table[name].tolist() for name in self._names]
+        else:
+            columns = [self._column(rows, table, place, True) for place in self.places]
+        return columns, both[:, 0].tolist()
 
     def _column(self, rows: Sequence[bytes], table: Any, place: int, whole: bool) -> list[Any]:
         layout, cell = self.layout, self.layout.cells[place]

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from gnomon.clock import MIN_MICROS, Clock, micros_of
 from gnomon.contracts.online import OnlineStore, Table
 from gnomon.contracts.registry import Snapshot
-from gnomon.core.keys import KeyEncoder, key_encoder
+from gnomon.core.keys import ColumnEncoder, column_encoder
 from gnomon.core.rows import Layout, Reading, schema_of
 from gnomon.core.staircases import at
 from gnomon.errors import BackendError, RequestError, listing, nearest_hint
-from gnomon.flows.responses import Answer, OnlineResponse
+from gnomon.flows.responses import Answer, Asked, OnlineResponse, shown
 from gnomon.flows.tables import known_layouts, layout_of, table_of
 from gnomon.plan.questions import ViewQuestion
 from gnomon.plan.references import Features, resolve
@@ -32,6 +32,8 @@ EntityRows = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]
 """One dict of join keys per entity, or a dict of lists."""
 
 MOST_PLANS = 1_000
+NOBODY = ""
+"""Stands for the key columns of a request that has none: its list counts the rows asked."""
 
 
 def get_online_features(
@@ -77,14 +79,12 @@ class Reader:
         """
         plan = self._plan(snapshot, features, full_feature_names)
         given = _given(entity_rows, plan)
-        keys = [part.encode(given) for part in plan.parts]
-        found = self._store.read([(part.table, wanted) for part, (wanted, _) in zip(plan.parts, keys, strict=True)])
+        asked = [part.keys(given) for part in plan.parts]
+        found = self._store.read([(part.table, [key or b"" for key in keys]) for part, keys in asked])
         now = self._clock.now()
-        answers = []
-        for part, (_, nulls), values in zip(plan.parts, keys, found, strict=True):
-            for place in nulls:
-                values[place] = None
-            answers.append(part.answer(self._store, values, now))
+        answers = [
+            part.answer(self._store, keys, values, now) for (part, keys), values in zip(asked, found, strict=True)
+        ]
         return OnlineResponse(given, plan.key_types, answers, plan.order)
 
     def _plan(self, snapshot: Snapshot, features: Features, full: bool) -> _Plan:
@@ -109,14 +109,14 @@ class _Plan:
     Args:
         snapshot: the definitions.
         parts: one per view used.
-        order: (part, feature's place in it) for each column of the answer, by name.
+        order: where each column of the answer comes from, by name.
         key_types: type of each join-key column asked for, in order of first use.
         owners: a view that needs it, for each of these columns.
     """
 
     snapshot: Snapshot
     parts: tuple[_Part, ...]
-    order: dict[str, tuple[int, int, FeatureType]]
+    order: dict[str, Asked]
     key_types: dict[str, FeatureType]
     owners: dict[str, str]
 
@@ -125,7 +125,7 @@ class _Plan:
         questions, names = resolve(snapshot.catalog, features, full)
         key_types: dict[str, FeatureType] = {}
         owners: dict[str, str] = {}
-        places: dict[str, tuple[int, int, FeatureType]] = {}
+        places: dict[str, Asked] = {}
         for number, question in enumerate(questions):
             view = question.view
             if not view.online:
@@ -139,8 +139,9 @@ class _Plan:
                 owners.setdefault(column, view.name)
             types = {one.name: one.dtype for one in view.schema}
             for place, (feature, name) in enumerate(question.features):
-                places[name] = number, place, types[feature]
-        parts = tuple(_Part.of(snapshot.project, question) for question in questions)
+                places[name] = Asked(number, place, types[feature], shown(types[feature]))
+        counting = next(iter(key_types), NOBODY)
+        parts = tuple(_Part.of(snapshot.project, question, counting) for question in questions)
         return cls(snapshot, parts, {name: places[name] for name in names}, key_types, owners)
 
 
@@ -150,8 +151,8 @@ class _Part:
 
     Args:
         table: where its rows are.
-        columns: the request's columns that hold its key.
-        encoder: turns one key into bytes.
+        columns: the request's columns that hold its key; for a view without entities, one that counts the rows.
+        encoder: turns keys into bytes.
         layout: the rows' layout today.
         wanted: (name, type) of the features asked.
         reading: reads them.
@@ -161,7 +162,7 @@ class _Part:
 
     table: Table
     columns: tuple[str, ...]
-    encoder: KeyEncoder
+    encoder: ColumnEncoder
     layout: Layout
     wanted: tuple[tuple[str, FeatureType], ...]
     reading: Reading
@@ -169,39 +170,38 @@ class _Part:
     older: dict[int, Layout] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, project: str, question: ViewQuestion) -> _Part:
+    def of(cls, project: str, question: ViewQuestion, counting: str) -> _Part:
         view, layout = question.view, layout_of(question.view)
+        key_types = [one.dtype for one in view.entity_columns]
         places = [layout.names.index(feature) for feature, _ in question.features]
         return cls(
             table=table_of(project, view),
-            columns=question.columns,
-            encoder=key_encoder(question.columns, [one.dtype for one in view.entity_columns]),
+            columns=question.columns or (counting,),
+            encoder=column_encoder(question.columns, key_types) if key_types else _whole_world,
             layout=layout,
             wanted=tuple(layout.fields[place] for place in places),
             reading=layout.reading(places),
             ttl=micros_of(view.ttl) if view.ttl else None,
         )
 
-    def encode(self, given: dict[str, list[Any]]) -> tuple[list[bytes], list[int]]:
-        """(the keys' bytes, the places of keys with a null part, for which anything is looked up)."""
-        columns = [given[name] for name in self.columns]
-        count = len(next(iter(given.values()))) if given else 0
-        encoded = list(map(self.encoder, *columns)) if columns else [b""] * count
-        if None not in encoded:
-            return encoded, []  # type: ignore[return-value]
-        return [key or b"" for key in encoded], [place for place, key in enumerate(encoded) if key is None]
+    def keys(self, given: dict[str, list[Any]]) -> tuple[_Part, list[bytes | None]]:
+        """This part and the keys' bytes; None for a key with a null part."""
+        return self, self.encoder(*[given[name] for name in self.columns])
 
-    def answer(self, store: OnlineStore, values: list[bytes | None], now: int) -> Answer:
-        """The part's columns from what the store had."""
-        blank = self.layout.blank
-        absent = [value is None for value in values] if None in values else None
-        rows: list[bytes] = values if absent is None else [blank if one is None else one for one in values]  # type: ignore[assignment]
-        lacking: dict[int, list[int]] = {}
-        read = self.reading.columns(rows, now) if rows else ([[] for _ in self.wanted], [])
+    def answer(self, store: OnlineStore, keys: list[bytes | None], values: list[bytes | None], now: int) -> Answer:
+        """The part's columns from what the store had under the keys."""
+        if None in keys:
+            values = [None if key is None else value for key, value in zip(keys, values, strict=True)]
+        if None in values:
+            absent, blank = [value is None for value in values], self.layout.blank
+            rows = [value or blank for value in values]
+        else:
+            absent, rows = None, cast("list[bytes]", values)
+        lacking, read = None, self.reading.columns(rows, now)
         if read is None:
             rows, absent, lacking = self._usable(store, values, now)
             read = self.reading.columns(rows, now)
-            assert read is not None
+            assert read is not None, "usable rows of today's layout can be read"
         columns, events = read
         outside = None
         if self.ttl is not None:
@@ -240,13 +240,19 @@ class _Part:
         return self.older[schema]
 
 
+def _whole_world(rows: list[Any]) -> list[bytes | None]:
+    """The keys of a view without entities: it has one row, asked for by everybody."""
+    return [b""] * len(rows)
+
+
 def _given(entity_rows: EntityRows, plan: _Plan) -> dict[str, list[Any]]:
     """The request's key columns, in order of first use, each as a list."""
     names = plan.key_types
-    if isinstance(entity_rows, Mapping):
-        return _from_columns(entity_rows, plan)
-    if isinstance(entity_rows, (str, bytes)) or not isinstance(entity_rows, Sequence):
-        raise _unreadable(entity_rows)
+    if type(entity_rows) is not list:  # asking an abstract class is slow
+        if isinstance(entity_rows, Mapping):
+            return _from_columns(entity_rows, plan)
+        if isinstance(entity_rows, (str, bytes)) or not isinstance(entity_rows, Sequence):
+            raise _unreadable(entity_rows)
     try:
         columns = {name: [row[name] for row in entity_rows] for name in names}
         exact = len(names) * len(entity_rows) == sum(map(len, entity_rows))
@@ -257,8 +263,7 @@ def _given(entity_rows: EntityRows, plan: _Plan) -> dict[str, list[Any]]:
             if not isinstance(row, Mapping):
                 raise _unreadable(row)
             _check_names(row, plan)
-    # Views without entities have no column to count rows by.
-    return columns or {"": [None] * len(entity_rows)}
+    return columns or {NOBODY: [None] * len(entity_rows)}
 
 
 def _from_columns(entity_rows: Mapping[str, Any], plan: _Plan) -> dict[str, list[Any]]:
@@ -271,7 +276,7 @@ def _from_columns(entity_rows: Mapping[str, Any], plan: _Plan) -> dict[str, list
             instead=", ".join(f"{name}: {length}" for name, length in lengths.items()),
             hint="give every join key one value per entity.",
         )
-    return columns
+    return columns or {NOBODY: []}
 
 
 def _listed(name: str, column: Any) -> list[Any]:

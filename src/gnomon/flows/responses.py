@@ -6,10 +6,10 @@ A value is only ever shown with status PRESENT; in every other case it is None, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gnomon.clock import from_micros
 from gnomon.errors import RequestError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["Answer", "OnlineResponse", "Status"]
+__all__ = ["Answer", "Asked", "OnlineResponse", "Status", "shown"]
 
 
 class Status(StrEnum):
@@ -51,7 +51,7 @@ class Answer:
     events: list[int]
     absent: list[bool] | None
     outside: list[bool] | None
-    lacking: dict[int, list[int]] = field(default_factory=dict)
+    lacking: dict[int, list[int]] | None = None
 
     def values(self, place: int) -> list[Any]:
         """A feature's values, None wherever its status is not PRESENT."""
@@ -63,7 +63,7 @@ class Answer:
     def statuses(self, place: int) -> list[Status]:
         """A feature's statuses."""
         found = [Status.NULL_VALUE if value is None else Status.PRESENT for value in self.columns[place]]
-        for entity, lacks in self.lacking.items():
+        for entity, lacks in (self.lacking or {}).items():
             if place in lacks:
                 found[entity] = Status.NOT_FOUND
         if self.outside is not None:
@@ -79,6 +79,22 @@ class Answer:
         return [None if gone else event for event, gone in zip(self.events, self.absent, strict=True)]
 
 
+class Asked(NamedTuple):
+    """Where one column of a response comes from.
+
+    Args:
+        part: which view's answer.
+        place: which of its columns.
+        dtype: the feature's type.
+        show: how a value is shown to people; None for as it is.
+    """
+
+    part: int
+    place: int
+    dtype: FeatureType
+    show: Callable[[Any], Any] | None
+
+
 class OnlineResponse:
     """Features of some entities: join-key columns first, then features in the order asked, one row per entity asked."""
 
@@ -87,7 +103,7 @@ class OnlineResponse:
         keys: dict[str, list[Any]],
         key_types: dict[str, FeatureType],
         answers: list[Answer],
-        order: dict[str, tuple[int, int, FeatureType]],
+        order: dict[str, Asked],
     ) -> None:
         self._keys, self._key_types = keys, key_types
         self._answers, self._order = answers, order
@@ -112,9 +128,8 @@ class OnlineResponse:
         """
         made: dict[str, list[Any]] = {name: list(self._keys[name]) for name in self._key_types}
         answers = self._answers
-        for name, (part, place, dtype) in self._order.items():
+        for name, (part, place, _, show) in self._order.items():
             column = answers[part].values(place)
-            show = _shown(dtype)
             made[name] = list(column) if show is None else [None if one is None else show(one) for one in column]
         if include_event_timestamps:
             made |= {f"{name}__ts": column for name, column in self.event_timestamps.items()}
@@ -125,13 +140,13 @@ class OnlineResponse:
     @property
     def statuses(self) -> dict[str, list[Status]]:
         """A list of statuses per feature."""
-        return {name: self._answers[part].statuses(place) for name, (part, place, _) in self._order.items()}
+        return {name: self._answers[part].statuses(place) for name, (part, place, _, _) in self._order.items()}
 
     @property
     def event_timestamps(self) -> dict[str, list[datetime | None]]:
         """For each feature, when the row it comes from happened; None where there is no row."""
         shown = [[None if one is None else _datetime(one) for one in answer.instants()] for answer in self._answers]
-        return {name: list(shown[part]) for name, (part, _, _) in self._order.items()}
+        return {name: list(shown[part]) for name, (part, _, _, _) in self._order.items()}
 
     def to_arrow(self) -> pa.Table:
         """The same columns as an Arrow table, each in its feature's type; join keys are cast to theirs."""
@@ -143,7 +158,7 @@ class OnlineResponse:
             name: pa.array([cast_key(value, dtype, name) for value in self._keys[name]], to_arrow(dtype))
             for name, dtype in self._key_types.items()
         }
-        for name, (part, place, dtype) in self._order.items():
+        for name, (part, place, dtype, _) in self._order.items():
             columns[name] = pa.array(self._answers[part].values(place), to_arrow(dtype))
         return pa.table(columns)
 
@@ -158,7 +173,7 @@ class OnlineResponse:
         return to_pandas(self.to_arrow())
 
 
-def _shown(dtype: FeatureType) -> Callable[[Any], Any] | None:
+def shown(dtype: FeatureType) -> Callable[[Any], Any] | None:
     """How a value is shown to people; None for as it is."""
     if dtype == UnixTimestamp:
         return _datetime

@@ -188,10 +188,12 @@ class LmdbStore:
         if found is None:
             return [None] * len(keys)
         get, prefix = txn.get, found[:4] + b"\0"
-        if keys and max(map(len, keys)) > LONGEST:
+        values = [get(prefix + key) for key in keys]
+        # LMDB says that a key it finds too long is not there.
+        if None in values and max(map(len, keys)) > LONGEST:
             generation = int.from_bytes(found[:4], "big")
             return [get(_place(generation, key)) for key in keys]
-        return [get(prefix + key) for key in keys]
+        return values
 
 
 class _Environment:
