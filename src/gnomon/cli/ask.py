@@ -126,7 +126,7 @@ def get_online_features(
         response = store.get_online_features(
             _asked(store, features, service), rows, full_feature_names=full_feature_names
         )
-    _answer_online(run, response, rows)
+        _answer_online(run, response)
 
 
 COMMANDS = (get_historical_features, get_online_features)
@@ -236,6 +236,18 @@ def _parsed(text: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _answer_online(run: Session, response: OnlineResponse, rows: Sequence[dict[str, Any]]) -> None:
-    found = response.to_dict(include_event_timestamps=True, include_statuses=True)
-    show.answer(run, found, lambda: None)
+def _answer_online(run: Session, response: OnlineResponse) -> None:
+    document = response.to_dict(include_event_timestamps=True, include_statuses=True)
+    features = list(response.statuses)
+    keys = list(document)[: len(document) - 3 * len(features)]
+    rows = (
+        [*(document[key][entity] for key in keys), name, *(document[column][entity] for column in _columns_of(name))]
+        for entity in range(len(response))
+        for name in features
+    )
+    heads = [*keys, "FEATURE", "VALUE", "STATUS", "EVENT TIME"]
+    show.answer(run, document, lambda: show.table(heads, rows, "No entity was asked."))
+
+
+def _columns_of(feature: str) -> tuple[str, str, str]:
+    return feature, f"{feature}__status", f"{feature}__ts"

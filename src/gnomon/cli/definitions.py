@@ -134,7 +134,8 @@ def _group(what: str, plural: str, columns: list[str], row: Callable[[Any], list
 def _as_yaml(document: dict[str, Any]) -> str:
     import yaml
 
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True).rstrip()
+    named = {key: document[key] for key in ("kind", "name")} | document
+    return yaml.safe_dump(named, sort_keys=False, allow_unicode=True).rstrip()
 
 
 COMMANDS = (
