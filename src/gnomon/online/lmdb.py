@@ -4,8 +4,8 @@ Readers see a snapshot and never wait. Each table's rows lie under its generatio
 which generation is published; it is read in the same transaction as the rows. LMDB is told not to sync by itself:
 each batch is one transaction and one sync (`gnomon.online.trust` has the rest of that thought).
 
-    rows:  generation u32 · 0 · key, or generation u32 · 1 · blake2b(key) for keys LMDB finds too long
-    meta:  t table → generation, count · n table name → note · g generation → who fills it, or nobody · format
+    r generation 0 key → value; r generation 1 blake2b(key) → value, for keys LMDB finds too long
+    mt table → generation, count;  mn table name → note;  mg generation → who fills it, or nobody;  mformat;  mlast
 
 >>> import tempfile
 >>> from gnomon.contracts.online import Table
@@ -48,12 +48,13 @@ FORMAT = 1
 DEFAULT_PATH = ".gnomon/online.lmdb"
 DEFAULT_MAP_SIZE = 1 << 30
 READERS = 1024
-LONGEST = 511 - 5
+LONGEST = 511 - 6
 SLICE = 20_000
 """Rows removed in one transaction, so that removing a generation keeps other writers waiting for milliseconds."""
 
 _POINTER = struct.Struct(">IQ")
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# LMDB reports a write cut short, which a full disk causes, as an input/output error.
+_UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class LmdbStore:
@@ -86,8 +87,8 @@ class LmdbStore:
         env = self._env or _closed()
         for _ in range(3):
             try:
-                with env.gate, env.handle().begin(db=env.rows) as txn:
-                    return [self._values(env, txn, table, keys) for table, keys in asked]
+                with env.gate, env.handle().begin() as txn:
+                    return [self._values(txn, table, keys) for table, keys in asked]
             except lmdb.Error as wrong:
                 env.recover(wrong)
         raise BackendError(f"{env.path}: LMDB kept failing.", hint="see the log for the first failure.")
@@ -97,9 +98,9 @@ class LmdbStore:
         env, key = self._env or _closed(), self._key(table)
 
         def work(txn: Any) -> int:
-            generation, count = _pointer(env, txn, key) or (_new_generation(env, txn), 0)
+            generation, count = _pointer(txn, key) or (_new_generation(txn), 0)
             changed, fresh = _merge_into(txn, generation, count, entries, merge)
-            txn.put(key, _POINTER.pack(generation, count + fresh), db=env.meta)
+            txn.put(key, _POINTER.pack(generation, count + fresh))
             return changed
 
         return env.transact(work)
@@ -112,10 +113,10 @@ class LmdbStore:
         try:
             for entries in batches:
                 count += env.transact(partial(_fill, generation, count, entries, merge))
-            env.transact(lambda txn: _publish(env, txn, key, generation, count))
+            env.transact(lambda txn: _publish(txn, key, generation, count))
         except BaseException:
             with contextlib.suppress(BackendError):
-                env.transact(lambda txn: txn.put(_mark(generation), b"", db=env.meta))
+                env.transact(lambda txn: txn.put(_mark(generation), b""))
                 env.sweep()
             raise
         env.sweep()
@@ -126,10 +127,10 @@ class LmdbStore:
         env, key = self._env or _closed(), self._key(table)
 
         def work(txn: Any) -> int:
-            if (found := _pointer(env, txn, key)) is None:
+            if (found := _pointer(txn, key)) is None:
                 return 0
             gone: int = sum(txn.delete(_place(found[0], one)) for one in set(keys))
-            txn.put(key, _POINTER.pack(found[0], found[1] - gone), db=env.meta)
+            txn.put(key, _POINTER.pack(found[0], found[1] - gone))
             return gone
 
         return env.transact(work)
@@ -139,36 +140,36 @@ class LmdbStore:
         env, key = self._env or _closed(), self._key(table)
 
         def work(txn: Any) -> None:
-            if found := _pointer(env, txn, key):
-                txn.put(_mark(found[0]), b"", db=env.meta)
-                txn.delete(key, db=env.meta)
-            for name in [name for name, _ in _under(env, txn, _note_key(table, ""))]:
-                txn.delete(name, db=env.meta)
+            if found := _pointer(txn, key):
+                txn.put(_mark(found[0]), b"")
+                txn.delete(key)
+            for name in [name for name, _ in _under(txn, _note_key(table, ""))]:
+                txn.delete(name)
 
         env.transact(work)
         env.sweep()
 
     def tables(self, project: str) -> list[Table]:
         """As the contract says."""
-        env, prefix = self._env or _closed(), b"t" + _sized(project)
-        found = env.view(lambda txn: [key for key, _ in _under(env, txn, prefix)])
+        env, prefix = self._env or _closed(), b"mt" + _sized(project)
+        found = env.view(lambda txn: [key for key, _ in _under(txn, prefix)])
         return [Table(project, key[len(prefix) :].decode()) for key in found]
 
     def count(self, table: Table) -> int:
         """As the contract says."""
         env, key = self._env or _closed(), self._key(table)
-        found = env.view(lambda txn: _pointer(env, txn, key))
+        found = env.view(lambda txn: _pointer(txn, key))
         return found[1] if found else 0
 
     def note(self, table: Table, name: str, value: bytes) -> None:
         """As the contract says."""
         env, key = self._env or _closed(), _checked(_note_key(table, name))
-        env.transact(lambda txn: txn.put(key, value, db=env.meta))
+        env.transact(lambda txn: txn.put(key, value))
 
     def notes(self, table: Table) -> dict[str, bytes]:
         """As the contract says."""
         env, prefix = self._env or _closed(), _checked(_note_key(table, ""))
-        found = env.view(lambda txn: list(_under(env, txn, prefix)))
+        found = env.view(lambda txn: list(_under(txn, prefix)))
         return {key[len(prefix) :].decode(): value for key, value in found}
 
     def close(self) -> None:
@@ -180,14 +181,14 @@ class LmdbStore:
     def _key(self, table: Table) -> bytes:
         key = self._table_keys.get(table)
         if key is None:
-            key = self._table_keys[table] = _checked(b"t" + _sized(table.project) + table.name.encode())
+            key = self._table_keys[table] = _checked(b"mt" + _sized(table.project) + table.name.encode())
         return key
 
-    def _values(self, env: _Environment, txn: Any, table: Table, keys: Sequence[bytes]) -> list[bytes | None]:
-        found = txn.get(self._key(table), db=env.meta)
+    def _values(self, txn: Any, table: Table, keys: Sequence[bytes]) -> list[bytes | None]:
+        found = txn.get(self._key(table))
         if found is None:
             return [None] * len(keys)
-        get, prefix = txn.get, found[:4] + b"\0"
+        get, prefix = txn.get, b"r" + found[:4] + b"\0"
         values = [get(prefix + key) for key in keys]
         # LMDB says that a key it finds too long is not there.
         if None in values and max(map(len, keys)) > LONGEST:
@@ -201,8 +202,6 @@ class _Environment:
 
     def __init__(self, path: Path, map_size: int) -> None:
         self.path, self.users = path, 0
-        self.rows: Any = None
-        self.meta: Any = None
         self.token = secrets.token_hex(4)
         self._map_size = map_size
         self._handle: Any = None
@@ -219,7 +218,7 @@ class _Environment:
         """Run some reading in one snapshot."""
         for _ in range(3):
             try:
-                with self.gate, self.handle().begin(db=self.rows) as txn:
+                with self.gate, self.handle().begin() as txn:
                     return work(txn)
             except lmdb.Error as wrong:
                 self.recover(wrong)
@@ -241,7 +240,7 @@ class _Environment:
     def _commit(self, work: Callable[[Any], T]) -> T:
         while True:
             try:
-                with self._handle.begin(write=True, db=self.rows) as txn:
+                with self._handle.begin(write=True) as txn:
                     return work(txn)
             except lmdb.MapFullError:
                 with self.gate:
@@ -256,10 +255,10 @@ class _Environment:
         for generation in self.view(self._abandoned):
             while self.transact(partial(_remove_slice, generation)) == SLICE:
                 pass
-            self.transact(partial(_unmark, self, generation))
+            self.transact(partial(_unmark, generation))
 
     def _abandoned(self, txn: Any) -> list[int]:
-        return [int.from_bytes(key[1:], "big") for key, owner in _under(self, txn, b"g") if not self._lives(owner)]
+        return [int.from_bytes(key[2:], "big") for key, owner in _under(txn, b"mg") if not self._lives(owner)]
 
     def _lives(self, owner: bytes) -> bool:
         if not owner:
@@ -309,7 +308,7 @@ class _Environment:
             # Taken before the sync: a writer that dies later is not covered by it.
             gone = left_behind(self.path)
             handle = lmdb.open(
-                str(self.path), map_size=self._map_size, max_dbs=2, max_readers=READERS, sync=False, readahead=False
+                str(self.path), map_size=self._map_size, max_readers=READERS, sync=False, readahead=False
             )
             try:
                 self._check(handle)
@@ -333,22 +332,14 @@ class _Environment:
                 path=str(self.path),
             )
         handle.reader_check()
-        try:
-            # Not in a writing transaction: opening must not wait for a writer.
-            with handle.begin() as txn:
-                self.meta = handle.open_db(b"meta", txn=txn, create=False)
-                self.rows = handle.open_db(b"rows", txn=txn, create=False)
-        except (lmdb.NotFoundError, lmdb.ReadonlyError):
-            with handle.begin(write=True) as txn:
-                self.meta = handle.open_db(b"meta", txn=txn)
-                self.rows = handle.open_db(b"rows", txn=txn)
-                if txn.get(b"format", db=self.meta) is None:
-                    txn.put(b"format", b"%d" % FORMAT, db=self.meta)
-            handle.sync(True)
         with handle.begin() as txn:
-            found = int(txn.get(b"format", db=self.meta) or 0)
-        if found > FORMAT:
-            raise NewerFormat(path=str(self.path), found=found, supported=FORMAT)
+            found = txn.get(b"mformat")
+        if found is None:  # only then: who opens to read must not wait for a writer
+            with handle.begin(write=True) as txn:
+                txn.put(b"mformat", b"%d" % FORMAT, overwrite=False)
+            handle.sync(True)
+        elif int(found) > FORMAT:
+            raise NewerFormat(path=str(self.path), found=int(found), supported=FORMAT)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -362,9 +353,9 @@ class _Environment:
 
     def _failure(self, wrong: Any) -> BackendError:
         code = getattr(wrong, "errno", None) or getattr(wrong, "code", 0)
-        if code in _FULL:
+        if code in _UNWRITTEN:
             return BackendError(
-                f"{self.path}: the disk is full; the batch was not stored.",
+                f"{self.path}: the disk is full or failing; the batch was not stored.",
                 instead=str(wrong),
                 hint="make room, then run the same command again.",
                 path=str(self.path),
@@ -457,7 +448,7 @@ def _fill(generation: int, count: int, entries: Entries, merge: Merge, txn: Any)
 
 def _placed(generation: int, entries: Entries) -> list[tuple[bytes, bytes]]:
     """Entries under their places, in order of place; entries of one key stay in their order."""
-    prefix = generation.to_bytes(4, "big") + b"\0"
+    prefix = _rows(generation) + b"\0"
     if max(len(key) for key, _ in entries) > LONGEST:
         placed = [(_place(generation, key), value) for key, value in entries]
     else:
@@ -466,14 +457,18 @@ def _placed(generation: int, entries: Entries) -> list[tuple[bytes, bytes]]:
     return placed
 
 
+def _rows(generation: int) -> bytes:
+    return b"r" + generation.to_bytes(4, "big")
+
+
 def _place(generation: int, key: bytes) -> bytes:
     if len(key) <= LONGEST:
-        return generation.to_bytes(4, "big") + b"\0" + key
-    return generation.to_bytes(4, "big") + b"\1" + hashlib.blake2b(key, digest_size=32).digest()
+        return _rows(generation) + b"\0" + key
+    return _rows(generation) + b"\1" + hashlib.blake2b(key, digest_size=32).digest()
 
 
 def _remove_slice(generation: int, txn: Any) -> int:
-    prefix, removed, cursor = generation.to_bytes(4, "big"), 0, txn.cursor()
+    prefix, removed, cursor = _rows(generation), 0, txn.cursor()
     there = cursor.set_range(prefix)
     while there and removed < SLICE and cursor.key().startswith(prefix):
         there = cursor.delete() and bool(cursor.key())
@@ -481,36 +476,36 @@ def _remove_slice(generation: int, txn: Any) -> int:
     return removed
 
 
-def _pointer(env: _Environment, txn: Any, key: bytes) -> tuple[int, int] | None:
-    found = txn.get(key, db=env.meta)
+def _pointer(txn: Any, key: bytes) -> tuple[int, int] | None:
+    found = txn.get(key)
     return None if found is None else _POINTER.unpack(found)
 
 
-def _new_generation(env: _Environment, txn: Any) -> int:
-    generation = int(txn.get(b"newest", db=env.meta) or 0) + 1
-    txn.put(b"newest", b"%d" % generation, db=env.meta)
+def _new_generation(txn: Any) -> int:
+    generation = int(txn.get(b"mlast") or 0) + 1
+    txn.put(b"mlast", b"%d" % generation)
     return generation
 
 
 def _claim(env: _Environment, txn: Any) -> int:
-    generation = _new_generation(env, txn)
-    txn.put(_mark(generation), f"{boot_id()}|{os.getpid()}|{env.token}".encode(), db=env.meta)
+    generation = _new_generation(txn)
+    txn.put(_mark(generation), f"{boot_id()}|{os.getpid()}|{env.token}".encode())
     return generation
 
 
-def _publish(env: _Environment, txn: Any, key: bytes, generation: int, count: int) -> None:
-    if old := _pointer(env, txn, key):
-        txn.put(_mark(old[0]), b"", db=env.meta)
-    txn.put(key, _POINTER.pack(generation, count), db=env.meta)
-    txn.delete(_mark(generation), db=env.meta)
+def _publish(txn: Any, key: bytes, generation: int, count: int) -> None:
+    if old := _pointer(txn, key):
+        txn.put(_mark(old[0]), b"")
+    txn.put(key, _POINTER.pack(generation, count))
+    txn.delete(_mark(generation))
 
 
-def _unmark(env: _Environment, generation: int, txn: Any) -> None:
-    txn.delete(_mark(generation), db=env.meta)
+def _unmark(generation: int, txn: Any) -> None:
+    txn.delete(_mark(generation))
 
 
 def _mark(generation: int) -> bytes:
-    return b"g" + generation.to_bytes(4, "big")
+    return b"mg" + generation.to_bytes(4, "big")
 
 
 def _sized(text: str) -> bytes:
@@ -519,7 +514,7 @@ def _sized(text: str) -> bytes:
 
 
 def _note_key(table: Table, name: str) -> bytes:
-    return b"n" + _sized(table.project) + _sized(table.name) + name.encode()
+    return b"mn" + _sized(table.project) + _sized(table.name) + name.encode()
 
 
 def _checked(key: bytes) -> bytes:
@@ -528,8 +523,8 @@ def _checked(key: bytes) -> bytes:
     raise BackendError(f"the name {key[:60]!r}… is too long for LMDB.", hint="use shorter names of project and view.")
 
 
-def _under(env: _Environment, txn: Any, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-    cursor = txn.cursor(db=env.meta)
+def _under(txn: Any, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    cursor = txn.cursor()
     if cursor.set_range(prefix):
         for key, value in cursor:
             if not key.startswith(prefix):
