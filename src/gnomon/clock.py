@@ -134,11 +134,11 @@ def duration(value: timedelta | str) -> timedelta:
     if isinstance(value, timedelta):
         return value
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no duration; write a timedelta or a text such as '90d', '1h', '15m'")
+        raise ValueError(f"{value!r} is no duration (such as '90d', '1h', '1d12h')")
     text = value.strip()
     parts = _DURATION.findall(text)
     if not parts or _DURATION.sub("", text).strip():
-        raise ValueError(f"{value!r} is no duration; write a number and a unit (us, ms, s, m, h, d, w), such as '90d'")
+        raise ValueError(f"{value!r} is no duration (such as '90d', '1h', '1d12h')")
     try:
         return sum((int(number) * _UNITS[unit] for number, unit in parts), timedelta())
     except OverflowError:

@@ -110,5 +110,5 @@ def test_new_and_removed_are_not_marked() -> None:
 
 def test_what_is_still_referred_to_cannot_be_taken_out() -> None:
     gone = [one for one in diff(Catalog.of([view]), Catalog()) if one.kind == "Entity"]
-    with pytest.raises(DefinitionError, match="refers to Entity 'user', which is not there"):
+    with pytest.raises(DefinitionError, match="refers to entity 'user', which is not there"):
         apply_changes(Catalog.of([view]), gone)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import field
+from datetime import timedelta
 from typing import Any, NoReturn, TypeVar
 
+from gnomon.clock import duration
 from gnomon.errors import DefinitionError
 
 K = TypeVar("K")
@@ -21,7 +23,7 @@ class FrozenMap(dict[K, V]):
     def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
         raise TypeError("definitions are frozen: make a changed copy with dataclasses.replace")
 
-    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self.items()))
@@ -69,17 +71,17 @@ def check_column(owner: str, name: object) -> str:
     )
 
 
-def check_tags(owner: str, tags: Mapping[str, str] | None) -> FrozenMap[str, str]:
-    """Tags as a frozen map of text to text.
+def check_tags(owner: str, tags: Mapping[str, str] | None, name: str = "tags") -> FrozenMap[str, str]:
+    """Tags, or another argument of that form, as a frozen map of text to text.
 
     Raises:
         DefinitionError: something in them is no text.
     """
     if tags is not None and not isinstance(tags, Mapping):
-        raise DefinitionError(f"{owner}: tags is {tags!r}.", hint="tags is a dict of text to text: {'team': 'risk'}.")
+        raise DefinitionError(f"{owner}: {name} is {tags!r}.", hint=f"{name} is a dict of text to text.")
     for key, value in (tags or {}).items():
         if not (isinstance(key, str) and isinstance(value, str)):
-            raise DefinitionError(f"{owner}: tag {key!r}: {value!r} is not text.", hint="write both as str.")
+            raise DefinitionError(f"{owner}: {name} has {key!r}: {value!r}, not all text.", hint="write both as str.")
     return FrozenMap(tags or {})
 
 
@@ -94,6 +96,19 @@ def check_texts(where: str, /, **texts: object) -> None:
             raise DefinitionError(f"{where}: {name} is {value!r}.", hint=f"{name} is a text.")
 
 
+def check_duration(owner: str, name: str, value: timedelta | str) -> timedelta:
+    """A duration from what a user wrote.
+
+    Raises:
+        DefinitionError: it is none.
+    """
+    try:
+        return duration(value)
+    except ValueError as wrong:
+        hint = "write a timedelta, or numbers with units: us, ms, s, m, h, d, w."
+        raise DefinitionError(f"{owner}: {name}: {wrong}.", hint=hint) from None
+
+
 def duplicates(names: Iterable[str]) -> list[str]:
     """The names that occur more than once, each once, in order."""
     seen: set[str] = set()
@@ -106,11 +121,15 @@ def duplicates(names: Iterable[str]) -> list[str]:
 
 
 def listed(owner: str, name: str, value: object) -> tuple[Any, ...]:
-    """A list argument as a tuple; a lone text is refused, for it would be taken apart into letters.
+    """A list argument as a tuple, None as an empty one.
+
+    A text is refused, for it falls apart into letters, and so is what has no order of its own.
 
     Raises:
         DefinitionError: it is no list.
     """
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+    if value is None:
+        return ()
+    if isinstance(value, (str, bytes, Set, Mapping)) or not isinstance(value, Iterable):
         raise DefinitionError(f"{owner}: {name} is {value!r}.", hint=f"{name} is a list: {name}=[…].")
     return tuple(value)

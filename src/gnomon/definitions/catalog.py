@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from gnomon.definitions.base import FrozenMap
@@ -66,18 +67,15 @@ class Catalog:
 
     @classmethod
     def from_documents(cls, documents: Iterable[Mapping[str, Any]]) -> Catalog:
-        """The catalog whose definitions were written as these documents, in any order."""
+        """The catalog whose definitions were written as these documents, in any order.
+
+        Raises:
+            DefinitionError: a document is none, or refers to what is not among them.
+        """
         order = {cls.__name__: place for place, cls in enumerate(NAMED)}
         found: dict[Key, Definition] = {}
-
-        def resolve(kind: str, name: str) -> Definition:
-            try:
-                return found[kind, name]
-            except KeyError:
-                raise DefinitionError(f"a definition refers to {kind} {name!r}, which is not there.") from None
-
-        for document in sorted(documents, key=lambda one: order.get(one["kind"], 99)):
-            definition = decode(document, resolve)
+        for document in sorted(documents, key=lambda one: order.get(one.get("kind", ""), 99)):
+            definition = decode(document, partial(_resolve, found, document))
             found[kind_of(definition), id_of(definition)] = definition
         return cls(FrozenMap(found))
 
@@ -127,7 +125,7 @@ class Catalog:
             raise NotRegistered(kind="feature view", name=name, known={view.name for view in self.views.values()})
         if not at:
             return versions[max(versions)]
-        if not version.isdigit():
+        if not version.isdecimal():
             raise RequestError(f"{reference!r} names no version.", hint=f"write {name}@{max(versions)}.")
         if int(version) not in versions:
             known = (view.id for view in versions.values())
@@ -146,6 +144,16 @@ class Catalog:
 
     def _of(self, cls: type[D]) -> dict[str, D]:
         return {name: one for (kind, name), one in self.definitions.items() if isinstance(one, cls)}
+
+
+def _resolve(found: Mapping[Key, Definition], referring: Mapping[str, Any], kind: str, name: str) -> Definition:
+    if (kind, name) in found:
+        return found[kind, name]
+    who = f"{KIND_WORDS.get(referring['kind'], 'definition')} {referring.get('name')!r}"
+    raise DefinitionError(
+        f"{who} refers to {KIND_WORDS.get(kind, kind)} {name!r}, which is not there.",
+        hint=f"define {name!r} too, or take out what refers to it.",
+    )
 
 
 def _reach(definition: Any) -> Iterator[Definition]:

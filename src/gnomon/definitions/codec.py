@@ -58,7 +58,7 @@ def decode(document: Mapping[str, Any], resolve: Resolve) -> Any:
         resolve: gives the definitions it refers to.
 
     Raises:
-        DefinitionError: a class or a field is unknown, or a value is unusable.
+        DefinitionError: a class or a field is unknown, a field is not there, or a value is unusable.
     """
     kind = document.get("kind")
     cls = CLASSES.get(str(kind))
@@ -71,6 +71,8 @@ def decode(document: Mapping[str, Any], resolve: Resolve) -> Any:
             f"{kind} {document.get('name')!r} has an unknown field {min(unknown)!r}.",
             hint="it may have been written by a newer gnomon: upgrade (pip install -U gnomon).",
         )
+    if lacking := [name for name, one in fields.items() if name not in values and _default(one) is dataclasses.MISSING]:
+        raise DefinitionError(f"{kind} {document.get('name')!r} lacks {lacking[0]!r}.")
     return cls(**{name: _decode(value, fields[name], resolve) for name, value in values.items()})
 
 
@@ -110,7 +112,7 @@ def _encode_value(value: Any, nested: Callable[[Any], Any]) -> Any:
 
 def _encode_nested(value: Any) -> dict[str, Any]:
     if isinstance(value, NAMED):
-        return {"ref": kind_of(value), "name": id_of(value)}  # type: ignore[arg-type]
+        return {"ref": kind_of(value), "name": id_of(value)}
     return _encode_fields(value, _encode_nested)
 
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from os import PathLike, fspath
 
-from gnomon.clock import duration
-from gnomon.definitions.base import FrozenMap, check_column, check_tags, check_texts, describing, put
+from gnomon.definitions.base import FrozenMap, check_column, check_duration, check_tags, check_texts, describing, put
 from gnomon.errors import DefinitionError
 
 __all__ = ["FileSource", "Source"]
@@ -93,10 +92,7 @@ _COLUMN_ARGUMENTS = ("timestamp_field", "created_timestamp_column", "event_id")
 def _checked_delay(owner: str, delay: timedelta | str | None) -> timedelta | None:
     if delay is None:
         return None
-    try:
-        checked = duration(delay)
-    except ValueError as wrong:
-        raise DefinitionError(f"{owner}: delay: {wrong}.") from None
+    checked = check_duration(owner, "delay", delay)
     if checked < timedelta(0):
         raise DefinitionError(
             f"{owner}: delay is {checked}.", hint="a row cannot be known before it happens: a delay is zero or more."
@@ -113,7 +109,7 @@ def _checked_format(owner: str, file_format: str, path: str) -> str:
 
 
 def _checked_mapping(owner: str, mapping: Mapping[str, str] | None) -> FrozenMap[str, str]:
-    checked = check_tags(owner, mapping)
+    checked = check_tags(owner, mapping, "field_mapping")
     for name in checked.values():
         check_column(owner, name)
     if len(set(checked.values())) < len(checked):

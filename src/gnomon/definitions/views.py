@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from gnomon.clock import duration
 from gnomon.definitions.base import (
     FrozenMap,
     check_column,
+    check_duration,
     check_name,
     check_tags,
     check_texts,
@@ -37,6 +37,7 @@ class FeatureView:
             features of the whole world.
         schema: the features; a field called like a join key declares that key's type instead. Read from the source
             when left out.
+        entity_columns: join keys whose types are known; filled from `schema` and `entities`, not by hand.
         ttl: how long a row is good for, from its event time on: "90d" or a timedelta; None or zero for ever.
         online: whether `materialize` loads it into the online store.
         version: 1 or more; versions of one view live side by side.
@@ -77,18 +78,19 @@ class FeatureView:
         keys = [key for entity in entities for key in entity.join_keys]
         if twice := duplicates(keys):
             raise DefinitionError(f"{owner}: join key {twice[0]!r} stands twice.", hint="each entity once.")
-        declared = listed(owner, "schema", self.schema or features or ())
-        schema, entity_columns = _split(owner, (*self.entity_columns, *declared), entities)
+        declared = _declared(owner, self.schema, features)
+        schema, entity_columns = _split(owner, declared, listed(owner, "entity_columns", self.entity_columns), entities)
         check_texts(owner, description=self.description, owner=self.owner)
         if isinstance(self.version, bool) or not isinstance(self.version, int) or self.version < 1:
             raise DefinitionError(f"{owner}: version is {self.version!r}.", hint="version is a whole number from 1.")
+        if not isinstance(self.online, bool):
+            raise DefinitionError(f"{owner}: online is {self.online!r}.", hint="online is True or False.")
         put(
             self,
             entities=entities,
             schema=schema,
             entity_columns=entity_columns,
             ttl=_checked_ttl(owner, self.ttl),
-            online=bool(self.online),
             tags=check_tags(owner, self.tags),
         )
 
@@ -121,7 +123,13 @@ class FeatureView:
 
 
 # A view is asked for `features` far more often than it is made with that older argument.
-FeatureView.features = property(lambda self: self.schema)  # type: ignore[assignment,misc]
+FeatureView.features = property(lambda self: _Shown(self.schema))  # type: ignore[attr-defined]
+
+
+class _Shown(tuple[Field, ...]):
+    """A schema as `view.features` shows it: `dataclasses.replace` hands it back as if it were the argument."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,16 +153,20 @@ class Projection:
     join_key_map: Mapping[str, str] = field(default_factory=FrozenMap)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.view, FeatureView):
+            raise DefinitionError(f"projection of {self.view!r}, which is no view.", hint="view is a FeatureView.")
         owner = f"projection of view {self.view.name!r}"
-        if self.name:
+        if self.name != "":
             check_name("projection", self.name)
-        if twice := duplicates(self.features):
+        features = tuple(check_column(owner, one) for one in listed(owner, "features", self.features))
+        join_key_map = check_tags(owner, self.join_key_map, "join_key_map")
+        if twice := duplicates(features):
             raise DefinitionError(f"{owner}: feature {twice[0]!r} stands twice.", hint="pick each feature once.")
         if self.view.schema:
-            for feature in self.features:
+            for feature in features:
                 if feature not in self.view.feature_names:
                     raise UnknownFeature(view=self.view.name, feature=feature, known=self.view.feature_names)
-        for key, column in self.join_key_map.items():
+        for key, column in join_key_map.items():
             check_column(owner, column)
             if key not in self.view.join_keys:
                 raise DefinitionError(
@@ -162,7 +174,7 @@ class Projection:
                     instead=f"Its join keys: {', '.join(self.view.join_keys) or 'none'}.",
                     hint="write {join key of the view: column of the question}.",
                 )
-        put(self, name=self.name or self.view.name, join_key_map=FrozenMap(self.join_key_map))
+        put(self, features=features, name=self.name or self.view.name, join_key_map=join_key_map)
         if twice := duplicates(self.columns):
             raise DefinitionError(f"{owner}: two join keys look at column {twice[0]!r}.", hint="map them apart.")
 
@@ -197,23 +209,35 @@ def _entity(owner: str, entity: Any) -> Entity:
     raise DefinitionError(f"{owner}: {entity!r} is no entity.", hint="entities is a list of Entity objects or names.")
 
 
+def _declared(owner: str, schema: Any, features: Any) -> tuple[Field, ...]:
+    """The fields a user gave, under the name of today or the older one."""
+    given = schema, None if isinstance(features, _Shown) else features
+    fields = [listed(owner, name, value) for name, value in zip(("schema", "features"), given, strict=True)]
+    if all(fields):
+        raise DefinitionError(f"{owner}: schema and features are both given.", hint="put all fields into schema.")
+    return fields[0] or fields[1]
+
+
 def _split(
-    owner: str, fields: Iterable[Any], entities: Sequence[Entity]
+    owner: str, fields: Sequence[Field], key_fields: Sequence[Field], entities: Sequence[Entity]
 ) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
     """Tell features from declared join keys; the latter in the order of the join keys."""
-    key_types = {key: entity.value_type for entity in entities for key in entity.join_keys}
-    features: list[Field] = []
-    declared: dict[str, Field] = {}
-    for one in fields:
+    for one in (*fields, *key_fields):
         if not isinstance(one, Field):
             raise DefinitionError(f"{owner}: {one!r} is no Field.", hint="schema=[Field(name='age', dtype=Int64), …].")
-        check_column(owner, one.name)
-        if one.name in key_types:
-            declared[one.name] = one
-        else:
-            features.append(one)
-    if twice := duplicates(one.name for one in features):
-        raise DefinitionError(f"{owner}: feature {twice[0]!r} stands twice.", hint="name each feature once.")
+    key_types = {key: entity.value_type for entity in entities for key in entity.join_keys}
+    for one in key_fields:
+        if one.name not in key_types:
+            raise DefinitionError(
+                f"{owner}: entity_columns names {one.name!r}, which is no join key of it.",
+                instead=f"Its join keys: {', '.join(key_types) or 'none'}.",
+                hint="declare the types of its join keys, or leave them out of schema.",
+            )
+    if twice := duplicates(one.name for one in fields):
+        kind = "join key" if twice[0] in key_types else "feature"
+        raise DefinitionError(f"{owner}: {kind} {twice[0]!r} stands twice.", hint=f"name each {kind} once.")
+    features = [one for one in fields if one.name not in key_types]
+    declared = {one.name: one for one in (*key_fields, *fields) if one.name in key_types}
     for key, value_type in key_types.items():
         if key in declared:
             dtype = check_key_type(f"{owner}: join key {key!r}", declared[key].dtype)
@@ -228,10 +252,7 @@ def _split(
 
 
 def _checked_ttl(owner: str, ttl: timedelta | str | None) -> timedelta | None:
-    try:
-        checked = None if ttl is None else duration(ttl)
-    except ValueError as wrong:
-        raise DefinitionError(f"{owner}: ttl: {wrong}.") from None
+    checked = None if ttl is None else check_duration(owner, "ttl", ttl)
     if checked is not None and checked < timedelta(0):
         raise DefinitionError(f"{owner}: ttl is {checked}.", hint="ttl is positive; None or zero means for ever.")
     return checked or None
