@@ -92,6 +92,7 @@ CASES = [
     tie("decimals by value", Decimal(38, 1), Exact("-9.5"), Exact("9.5")),
     tie("timestamps by instant", UnixTimestamp, -1, 0),
     tie("an array element by element", Array(Int64), [1, 9], [2, 0]),
+    tie("a shorter array may be greater", Array(Int64), [1, 9], [2]),
     tie("a null element is least", Array(Int64), [None, 9], [-5, 0]),
     tie("an array that ends is less", Array(Int64), [1], [1, None]),
     tie("no array is less than an empty one", Array(Int64), None, []),
@@ -154,6 +155,12 @@ def test_rule(case: Case, backwards: bool) -> None:
 
 def test_every_rule_has_one_name() -> None:
     assert len({case.rule for case in CASES}) == len(CASES)
+
+
+def test_an_answer_carries_the_times_of_the_row_that_won() -> None:
+    rows = [row(5, 1, known=8), row(6, 2, known=7)]
+    assert as_of(rows, (7,), 9, dtypes=[Int64]) == Answer(PRESENT, (2,), event=6, known=7)
+    assert as_of(rows, (7,), 4, dtypes=[Int64]) == Answer(NOT_FOUND, (None,), event=None, known=None)
 
 
 def test_ttl_is_applied_to_the_winner_only() -> None:
