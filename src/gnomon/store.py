@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gnomon.clock import Clock, SystemClock, to_micros
 from gnomon.config import RepoConfig, load
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from gnomon.flows.materialize import Loader, Progress, Report
     from gnomon.flows.read import OnlineResponse, Reader
     from gnomon.flows.training import TrainingSet
+    from gnomon.plan.references import Features
 
-Features = Sequence[str] | FeatureService
-"""What is asked for: references such as `profile:age`, or a service."""
+Named = TypeVar("Named")
 
 Instant = datetime | str | int
 """A datetime (naive is UTC), an ISO-8601 text, or µs since the epoch."""
@@ -388,11 +388,11 @@ class FeatureStore:
         return plugins.make(group, type_name, options, context)
 
 
-def _by_name(found: Mapping[str, Any]) -> list[Any]:
+def _by_name(found: Mapping[str, Named]) -> list[Named]:
     return [found[name] for name in sorted(found)]
 
 
-def _named(found: Mapping[str, Any], name: str, kind: str) -> Any:
+def _named(found: Mapping[str, Named], name: str, kind: str) -> Named:
     if name not in found:
         raise NotRegistered(kind=kind, name=name, known=found)
     return found[name]

@@ -5,7 +5,6 @@ An engine runs the plan it is given (`gnomon.plan.as_of`); it has no as-of rule,
 
 from __future__ import annotations
 
-
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -84,7 +83,7 @@ class Engine(Protocol):
         ...
 
     def load(self, question: LoadQuestion) -> pa.RecordBatchReader:
-        """The rows to materialize: join keys, `__event`, `__known` (int64 µs), then the view's columns in schema order."""
+        """The rows to materialize: join keys, `__event`, `__known` (int64 µs), then the view's columns."""
         ...
 
     def relation(self, table: pa.Table, connection: Any = None) -> Any:
@@ -94,5 +93,3 @@ class Engine(Protocol):
     def close(self) -> None:
         """Release memory, temporary files and connections; closing twice is fine."""
         ...
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
@@ -34,7 +34,7 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
 
     def series(column: pa.ChunkedArray) -> Any:
         dtype = nullable.get(column.type) if column.null_count else None
-        return column.to_pandas() if dtype is None else pd.Series(dtype.__from_arrow__(column))
+        return column.to_pandas() if dtype is None else pd.Series(cast(Any, dtype).__from_arrow__(column))
 
     made = {name: series(column) for name, column in zip(table.column_names, table.columns, strict=True)}
     return pd.DataFrame(made, index=pd.RangeIndex(len(table)))

@@ -11,20 +11,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
-import pyarrow as pa
-
 from gnomon.clock import Clock, instant_text
 from gnomon.contracts.engine import Engine, SourceFile
 from gnomon.contracts.online import OnlineStore
 from gnomon.contracts.registry import Registry, Run, Snapshot
-from gnomon.core.keys import encode_keys
-from gnomon.core.packing import pack
-from gnomon.core.rows import Layout
 from gnomon.core.staircases import merging
 from gnomon.definitions.codec import fingerprint
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import RequestError, listing
-from gnomon.flows.tables import remember_layout, table_of
+from gnomon.flows.tables import entries_of, layout_of, remember_layout, table_of
 from gnomon.plan.questions import LoadQuestion
 
 __all__ = ["Progress", "Quiet", "Report", "ViewReport", "materialize", "materialize_incremental"]
@@ -151,7 +146,7 @@ class Loader:
     def run(self, load: Load) -> ViewReport:
         """Carry a load out, and remember it once all of it is in."""
         view, began = load.view, self.clock.now()
-        table, layout = table_of(self.snapshot.project, view), Layout((field.name, field.dtype) for field in view.schema)
+        table, layout = table_of(self.snapshot.project, view), layout_of(view)
         remember_layout(self.store, table, layout)
         rows = changed = 0
         self.progress.begin(view.id, None)
@@ -160,7 +155,7 @@ class Loader:
             nonlocal rows
             for question in load.questions:
                 for batch in self.engine.load(question):
-                    yield _packed(view, layout, batch)
+                    yield sorted(entries_of(view, layout, batch))
                     rows += len(batch)
                     self.progress.advance(len(batch))
 
@@ -190,9 +185,11 @@ class Loader:
         runs = [] if anew else self.registry.runs(self.snapshot.project, view.id)
         covered = _covered(runs, fingerprint(view))
         complete = start is None or (covered is not None and start <= covered)
-        notes = ()
+        notes: tuple[str, ...] = ()
         if runs and runs[0].fingerprint != fingerprint(view):
-            notes = ("the view's definition changed since it was last loaded: --replace, or an incremental load, redoes all of it.",)
+            notes = (
+                "the view's definition changed since its last load: an incremental load, or --replace, redoes it.",
+            )
         run = self._run(view, None if complete else start, max(end, covered or end) if complete else end, anew)
         question = self._question(view, None if start is None else start - 1, end)
         return Load(view=view, mode="replace" if anew else "range", questions=(question,), run=run, notes=notes)
@@ -202,17 +199,20 @@ class Loader:
         runs = self.registry.runs(self.snapshot.project, view.id)
         covered = _covered(runs, fingerprint(view))
         if covered is None:
-            changed = bool(runs) and runs[0].fingerprint != fingerprint(view)
-            notes = ("the view's definition changed: all of it is loaded anew.",) if changed else ()
-            questions = (self._question(view, None, end),)
-            mode = "replace" if changed else "full"
-            return Load(view=view, mode=mode, questions=questions, run=self._run(view, None, end, changed), notes=notes)
+            return self._whole(view, end, changed=bool(runs) and runs[0].fingerprint != fingerprint(view))
         unread, notes = _unread(view, self.engine.files(view.source), runs[0])
-        run = self._run(view, None, max(end, covered), replaced=False)
-        questions = (self._question(view, covered, end),)
+        questions = [self._question(view, covered, end)]
         if unread:
-            questions += (self._question(view, None, end, tuple(file.path for file in unread)),)
-        return Load(view=view, mode="incremental", questions=questions, run=run, notes=notes)
+            questions.append(self._question(view, None, end, tuple(file.path for file in unread)))
+        run = self._run(view, None, max(end, covered), replaced=False)
+        return Load(view=view, mode="incremental", questions=tuple(questions), run=run, notes=notes)
+
+    def _whole(self, view: FeatureView, end: int, *, changed: bool) -> Load:
+        """A load of everything up to an instant, in place of what an older definition loaded if it `changed`."""
+        run = self._run(view, None, end, replaced=changed)
+        notes = ("the view's definition changed: all of it is loaded anew.",) if changed else ()
+        mode = "replace" if changed else "full"
+        return Load(view=view, mode=mode, questions=(self._question(view, None, end),), run=run, notes=notes)
 
     def _question(
         self, view: FeatureView, start: int | None, end: int, files: tuple[str, ...] | None = None
@@ -298,9 +298,7 @@ def _covered(runs: Sequence[Run], current: str) -> int | None:
     return covered
 
 
-def _unread(
-    view: FeatureView, files: Sequence[SourceFile], last: Run
-) -> tuple[list[SourceFile], tuple[str, ...]]:
+def _unread(view: FeatureView, files: Sequence[SourceFile], last: Run) -> tuple[list[SourceFile], tuple[str, ...]]:
     """The files whose rows may be of any age: new ones, and, where rows carry no known time, changed ones.
 
     A source that remembers too many files to list them is read whole.
@@ -309,7 +307,9 @@ def _unread(
     if not before:
         return list(files), ("the source has too many files to remember: all of them are read.",)
     new = [file for file in files if file.path not in before]
-    changed = [file for file in files if before.get(file.path, (file.size, file.modified)) != (file.size, file.modified)]
+    changed = [
+        file for file in files if before.get(file.path, (file.size, file.modified)) != (file.size, file.modified)
+    ]
     if not changed:
         return new, ()
     note = (
@@ -317,8 +317,3 @@ def _unread(
         "if rows that were there before differ now, reload with --replace."
     )
     return (new if view.source.created_timestamp_column else [*new, *changed]), (note,)
-
-
-def _packed(view: FeatureView, layout: Layout, batch: pa.RecordBatch) -> list[tuple[bytes, bytes]]:
-    keys = encode_keys([batch.column(name) for name in view.join_keys], [field.dtype for field in view.entity_columns])
-    return sorted(zip(keys, pack(layout, batch), strict=True))

@@ -197,7 +197,9 @@ def _column(name: str, values: Any) -> pa.ChunkedArray | None:
     """One column of a dict: a list, or an array of Arrow, numpy, pandas or Polars."""
     if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
         raise RequestError(
-            f"the spine's column {name!r} is {values!r}.", hint="a dict of columns holds one list per column.", column=name
+            f"the spine's column {name!r} is {values!r}.",
+            hint="a dict of columns holds one list per column.",
+            column=name,
         )
     if hasattr(values, "dtype") and hasattr(values, "iloc"):
         return _series(values)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,13 +22,12 @@ from gnomon.contracts.engine import Engine
 from gnomon.contracts.registry import Snapshot
 from gnomon.core.casting import cast_keys
 from gnomon.definitions.codec import fingerprint
-from gnomon.definitions.services import FeatureService
 from gnomon.errors import BackendError, MissingExtra, RequestError
 from gnomon.flows.files import replacing
 from gnomon.flows.frames import to_pandas
 from gnomon.flows.spine import INSTANT_COLUMN, Spine, narrowed, read_spine
 from gnomon.plan.questions import AsKnown, TrainingQuestion
-from gnomon.plan.references import resolve
+from gnomon.plan.references import Features, resolve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,13 +151,13 @@ def get_historical_features(
     engine: Engine,
     clock: Clock,
     entity_df: Any,
-    features: Sequence[str] | FeatureService,
+    features: Features,
     *,
     as_known: str | datetime | int = "now",
     full_feature_names: bool = False,
     entities: Any = None,
-    start_date: datetime | str | None = None,
-    end_date: datetime | str | None = None,
+    start_date: datetime | str | int | None = None,
+    end_date: datetime | str | int | None = None,
 ) -> TrainingSet:
     """Ask for the features of every row of `entity_df`, or of `entities` over a span of time.
 
@@ -181,10 +180,8 @@ def get_historical_features(
         UnknownFeature: a view has no such feature.
     """
     asked_at = clock.now()
-    resolved = resolve(snapshot.catalog, features, full_feature_names)
-    question = TrainingQuestion(
-        views=resolved.views, order=resolved.order, instant=INSTANT_COLUMN, as_known=_as_known(as_known)
-    )
+    views, order = resolve(snapshot.catalog, features, full_feature_names)
+    question = TrainingQuestion(views=views, order=order, instant=INSTANT_COLUMN, as_known=_as_known(as_known))
     if (entity_df is None) == (entities is None):
         raise RequestError(
             "say which rows are asked, once.",
@@ -230,13 +227,17 @@ def _spine_over_time(
         raise RequestError("entities= needs a start_date.", hint="say start_date=, and end_date= if not now.")
     first, last = to_micros(start), asked_at if end is None else to_micros(end)
     if first > last:
-        raise RequestError(f"start_date {instant_text(first)} is after end_date {instant_text(last)}.", hint="swap them.")
+        raise RequestError(
+            f"start_date {instant_text(first)} is after end_date {instant_text(last)}.", hint="swap them."
+        )
     columns = {}
     for part in question.views:
         for column, key in zip(part.columns, part.view.entity_columns, strict=True):
             given = keys.column(column, f"a join key of view {part.view.name!r}")
             columns[column] = cast_keys(given, key.dtype, column)
-    distinct = pa.table(columns).group_by(list(columns), use_threads=False).aggregate([]) if columns else pa.table({"": [0]})
+    distinct = (
+        pa.table(columns).group_by(list(columns), use_threads=False).aggregate([]) if columns else pa.table({"": [0]})
+    )
     made = engine.instants(distinct, question, first, last)
     at = made[question.instant].cast(pa.timestamp("us", "UTC"))
     return Spine({**{name: made[name] for name in columns}, question.instant: at}, len(made))
@@ -281,4 +282,6 @@ def _beside(given: pa.Table, features: pa.RecordBatchReader, schema: pa.Schema) 
         columns = [column.chunk(0) if column.num_chunks else pa.array([], column.type) for column in own.columns]
         yield pa.RecordBatch.from_arrays([*columns, *batch.columns], schema=schema)
     if at != len(given):
-        raise BackendError(f"the engine answered {at} of {len(given)} rows.", hint="please report this: no row may vanish.")
+        raise BackendError(
+            f"the engine answered {at} of {len(given)} rows.", hint="please report this: no row may vanish."
+        )

@@ -210,7 +210,8 @@ def _fetch(plan: AsOf) -> str:
     return f"""
         create temp table found{tag} as
         select q.id, p.w{columns} from ({plan.rows}) p
-        join (select * from answer{tag} join keys{tag} using (c)) q on {plan.same_key} and p.e = q.e{known_filter(plan.as_known)}
+        join (select * from answer{tag} join keys{tag} using (c)) q
+        on {plan.same_key} and p.e = q.e{known_filter(plan.as_known)}
     """
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import closing, contextmanager
 from typing import Any
 
 import duckdb
@@ -54,7 +53,7 @@ class DuckDBEngine:
     def schema(self, source: FileSource) -> pa.Schema:
         """The columns of a source, after its field mapping, with their Arrow types."""
         paths = self._paths(source)
-        with self._asking(source) as con:
+        with closing(self._connect()) as con, _reading(source):
             found = con.sql(f"select * from {reader(source, paths)} limit 0").to_arrow_table().schema
         return pa.schema([field.with_name(source.field_mapping.get(field.name, field.name)) for field in found])
 
@@ -66,16 +65,16 @@ class DuckDBEngine:
         """The result of a SQL query, or the rows of a Parquet or CSV path."""
         path = self._repo_path / query if len(query) < 4096 and "\n" not in query else None
         is_file = query.lower().endswith((".parquet", ".pq", ".csv", ".csv.gz")) or (path is not None and path.exists())
-        sql = f"select * from {literal(str(path))}" if is_file else query
+        sql = literal(str(path)) if is_file else f"({query.strip().rstrip(';')}\n)"
         con = self._connect()
         try:
             con.execute(f"set file_search_path = {literal(str(self._repo_path))}")
-            return con.sql(sql).to_arrow_table()
-        except (duckdb.Error, AttributeError) as wrong:  # a statement without a result gives no relation
+            return con.sql(f"select * from {sql}").to_arrow_table()
+        except duckdb.Error as wrong:
             raise RequestError(
                 f"the spine {query!r} cannot be read.",
                 instead=_first_line(wrong),
-                hint="pass a table, a Parquet or CSV path, or one SELECT over files: \"select … from 'orders.parquet'\".",
+                hint="pass a table, a path, or one SELECT over files: \"select … from 'orders.parquet'\".",
             ) from wrong
         finally:
             con.close()
@@ -103,8 +102,10 @@ class DuckDBEngine:
             changes = [f"select __row as r, {start} as t from keys_asked"]
             for part in question.views:
                 named = ", ".join(f"{quoted(name)} as k{place}" for place, name in enumerate(part.columns))
-                con.execute(f"create or replace temp table asked as select __row as r{named and ', ' + named} from keys_asked")
-                with self._asking(part.view.source, con):
+                con.execute(
+                    f"create or replace temp table asked as select __row as r{named and ', ' + named} from keys_asked"
+                )
+                with _reading(part.view.source):
                     found = instants_query(part, question.as_known, self._rows(con, part.view), start, end)
                     con.execute(f"create temp table change{len(changes)} as {found}")
                 changes.append(f"select r, t from change{len(changes)}")
@@ -125,13 +126,13 @@ class DuckDBEngine:
         instants = [("__event", pa.int64()), ("__known", pa.int64())]
         schema = pa.schema([*named[: len(view.join_keys)], *instants, *named[len(view.join_keys) :]])
         try:
-            with self._asking(view.source, con):
+            with _reading(view.source):
                 rows = self._rows(con, view, question.files)
                 batches = con.sql(load_query(question, rows)).to_arrow_reader(BATCH_ROWS)
         except BaseException:
             con.close()
             raise
-        return pa.RecordBatchReader.from_batches(schema, self._checked(view.source, _streamed(con, batches, schema)))
+        return pa.RecordBatchReader.from_batches(schema, _streamed(con, batches, schema, view.source))
 
     def relation(self, table: pa.Table, connection: Any = None) -> Any:
         """The table as a DuckDB relation, of the caller's connection or of a new one."""
@@ -153,24 +154,6 @@ class DuckDBEngine:
         # DuckDB joins as-of by nested loop where it guesses a small left side, and then may never end.
         con.execute("set asof_loop_join_threshold = 0")
         return con
-
-    @contextmanager
-    def _asking(self, source: FileSource, con: duckdb.DuckDBPyConnection | None = None) -> Iterator[Any]:
-        """A connection whose errors become errors about this source."""
-        used = con or self._connect()
-        try:
-            yield used
-        except duckdb.OutOfMemoryException as wrong:
-            raise _out_of_room(wrong) from wrong
-        except duckdb.Error as wrong:
-            raise _unreadable(source, wrong) from wrong
-        finally:
-            if con is None:
-                used.close()
-
-    def _checked(self, source: FileSource, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with self._asking(source, duckdb):  # type: ignore[arg-type]
-            yield from batches
 
     def _paths(self, source: FileSource) -> list[str]:
         return [file.path for file in self.files(source)]
@@ -199,9 +182,8 @@ class DuckDBEngine:
         span: tuple[int, int],
     ) -> None:
         """Make link{tag} and found{tag} for one view."""
-        keys = "".join(f", {quoted(name)} as k{place}" for place, name in enumerate(part.columns))
-        con.execute(f"create temp view asked{tag} as select __row as r, t{keys} from given_rows")
-        with self._asking(part.view.source, con):
+        con.execute(f"create temp view asked{tag} as select __row as r, t{_keys_of(part)} from given_rows")
+        with _reading(part.view.source):
             for step in steps(part, question.as_known, self._rows(con, part.view), tag, span):
                 if not (step.unless and con.execute(step.unless).fetchall()[0][0]):
                     con.execute(step.sql)
@@ -211,6 +193,10 @@ def _span(instants: pa.ChunkedArray) -> tuple[int, int]:
     """The least and the greatest instant; an empty spine asks of no time at all."""
     found = pc.min_max(instants)
     return (found["min"].as_py(), found["max"].as_py()) if len(instants) else (0, -1)
+
+
+def _keys_of(part: ViewQuestion) -> str:
+    return "".join(f", {quoted(name)} as k{place}" for place, name in enumerate(part.columns))
 
 
 def _put_together(question: TrainingQuestion) -> str:
@@ -240,18 +226,29 @@ def _answer_types(question: TrainingQuestion) -> Iterator[tuple[str, types.Featu
 
 
 def _streamed(
-    con: duckdb.DuckDBPyConnection, batches: pa.RecordBatchReader, schema: pa.Schema
+    con: duckdb.DuckDBPyConnection, batches: pa.RecordBatchReader, schema: pa.Schema, source: FileSource | None = None
 ) -> Iterator[pa.RecordBatch]:
     """Hand batches on in the canonical Arrow types, and let the database go with the last one."""
-    try:
+    with closing(con), _reading(source):
         for batch in batches:
             columns = [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
-    finally:
-        con.close()
 
 
-def _unreadable(source: FileSource, wrong: duckdb.Error) -> SourceError:
+@contextmanager
+def _reading(source: FileSource | None) -> Iterator[None]:
+    """Turn DuckDB's errors, and Arrow's that carry them, into errors about the source that is read."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException as wrong:
+        raise _out_of_room(wrong) from wrong
+    except (duckdb.Error, pa.ArrowException, OSError) as wrong:
+        if source is None:
+            raise _out_of_room(wrong) from wrong
+        raise _unreadable(source, wrong) from wrong
+
+
+def _unreadable(source: FileSource, wrong: Exception) -> SourceError:
     return SourceError(
         f"source {source.name!r} cannot be read.",
         instead=_first_line(wrong),
@@ -260,7 +257,7 @@ def _unreadable(source: FileSource, wrong: duckdb.Error) -> SourceError:
     )
 
 
-def _out_of_room(wrong: duckdb.Error) -> BackendError:
+def _out_of_room(wrong: Exception) -> BackendError:
     return BackendError(
         "DuckDB ran out of memory, or of disk for what does not fit.",
         instead=_first_line(wrong),

@@ -41,7 +41,7 @@ def source_files(source: FileSource, repo_path: Path) -> tuple[SourceFile, ...]:
         found: Iterable[Path] = (one for one in path.rglob("*") if one.name.lower().endswith(endings))
         found = (one for one in found if not any(part[0] in "._" for part in one.relative_to(path).parts))
     elif glob.has_magic(str(path)) and not path.exists():
-        found = (Path(one) for one in glob.glob(str(path), recursive=True))
+        found = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
     else:
         found = [path]
     files = sorted(one for one in found if one.is_file())
@@ -91,10 +91,14 @@ def rows_query(view: FeatureView, columns: Mapping[str, str], paths: Sequence[st
     known = f"{event} + {0 if source.delay is None else micros_of(source.delay)}"
     if created := source.created_timestamp_column:
         known = f"coalesce({micros(column(created), columns[created])}, {known})"
-    wanted = [(key, f"k{place}", key_types[key]) for place, key in enumerate(view.join_keys)]
-    wanted += [(field.name, f"f{place}", field.dtype) for place, field in enumerate(view.schema)]
-    selected = [f"{cast(column(name), columns[name], dtype)} as {alias}" for name, alias, dtype in wanted]
-    terms = ", ".join([f"{event} as e", f"{known} as w", *selected])
+    keys = [
+        f"{cast_key(column(key), columns[key], key_types[key])} as k{place}" for place, key in enumerate(view.join_keys)
+    ]
+    features = [
+        f"{cast(column(field.name), columns[field.name], field.dtype)} as f{place}"
+        for place, field in enumerate(view.schema)
+    ]
+    terms = ", ".join([f"{event} as e", f"{known} as w", *keys, *features])
     return f"select {terms} from {reader(source, paths)} where {column(source.timestamp_field)} is not null"
 
 
@@ -113,6 +117,21 @@ def cast(term: str, sql_type: str, dtype: FeatureType) -> str:
     if sql_type == "VARCHAR" and dtype == types.Bytes:
         return f"encode({term})"
     return f"cast({term} as {sql_type_of(dtype)})"
+
+
+def cast_key(term: str, sql_type: str, dtype: FeatureType) -> str:
+    """A source column as a join key of its declared type: without loss, or the query fails; NaN is no key."""
+    plain = cast(term, sql_type, dtype)
+    complaint = f"error(concat('the join key ', {term}, ' does not fit {dtype} without loss'))"
+    if dtype in (types.Int32, types.Int64):
+        if sql_type in ("FLOAT", "DOUBLE"):
+            whole = f"case when {term} = trunc({term}) and isfinite({term}) then {plain} else {complaint} end"
+            return f"case when not isnan({term}) then {whole} end"
+        if sql_type.startswith("DECIMAL"):
+            return f"case when {term} is null or {term} = trunc({term}) then {plain} else {complaint} end"
+        if sql_type == "VARCHAR":
+            return f"case when {term} is null or {term} = {plain}::VARCHAR then {plain} else {complaint} end"
+    return plain
 
 
 def sql_type_of(dtype: FeatureType) -> str:
