@@ -81,7 +81,9 @@ def test_the_data_is_a_plausible_week(tmp_path: Path) -> None:
     templates.write("minimal", tmp_path / "shop", now=NOW)
     rows = pq.read_table(tmp_path / "shop" / "data" / "stations.parquet").to_pylist()
     assert len(rows) == templates.STATIONS * templates.HOURS
-    assert max(row["event_timestamp"].timestamp() for row in rows) == NOW // templates.HOUR * templates.HOUR / 1e6
+    last = (NOW // templates.HOUR - 1) * templates.HOUR
+    assert max(row["event_timestamp"].timestamp() for row in rows) == last / 1e6
+    assert max(row["created"].timestamp() for row in rows) <= NOW / 1e6
     assert all(0 <= row["full_share"] <= 1 and row["bikes"] >= 0 for row in rows)
     assert all(row["created"] >= row["event_timestamp"] for row in rows)
     assert any(row["created"] > row["event_timestamp"] for row in rows)

@@ -217,6 +217,30 @@ def test_a_process_leaves_with_the_code_and_without_a_traceback(tmp_path: Path) 
     assert "\x1b[" not in refused.stderr
 
 
+def test_the_readmes_commands_in_real_processes_say_json_and_nothing_else(tmp_path: Path) -> None:
+    steps = [
+        ["init", "shop"],
+        ["-c", "shop", "apply"],
+        ["-c", "shop", "get-historical-features", "--spine", "trips.csv", "--service", "demand"],
+        ["-c", "shop", "materialize-incremental"],
+        ["-c", "shop", "get-online-features", "--service", "demand", "--entity", "station_id=1"],
+    ]
+    done = [process(*words, "--json", cwd=tmp_path) for words in steps]
+    assert [(one.returncode, one.stderr) for one in done] == [(0, "")] * len(steps)
+    answers = [json.loads(one.stdout) for one in done]
+    assert answers[2]["rows"] == 40
+    assert answers[4]["bikes__status"] == ["PRESENT"]
+
+
+def test_a_full_disk_behind_stdout_is_one_line(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no full device")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*GNOMON, "version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 4
+    assert done.stderr.splitlines() == ["OSError: [Errno 28] No space left on device"]
+
+
 def test_ctrl_c_on_a_real_process(tmp_path: Path) -> None:
     rows = tmp_path / "rows.json"
     os.mkfifo(rows)

@@ -69,6 +69,10 @@ class Root(Group):
                 if "--debug" in given:
                     traceback.print_exc()
                 leave(exit_code(wrong), type(wrong).__name__, _what(wrong), partial(_say, wrong), wrong.hint)
+            except OSError as wrong:  # what stdout leads to is full or gone: nobody below could have said so
+                if "--debug" in given:
+                    traceback.print_exc()
+                leave(4, "OSError", str(wrong), partial(_red, f"OSError: {wrong}"))
             except (KeyboardInterrupt, click.Abort):
                 leave(130, "Interrupted", "interrupted.", partial(_red, "Interrupted."))
         sys.exit(code if isinstance(code, int) else 0)

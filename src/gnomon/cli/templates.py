@@ -1,7 +1,7 @@
 """Templates: a folder of ordinary files each, copied with the project's name put in, and data made to go with them.
 
-The data is the same to the last byte for the same hour: four bike stations, a week of hourly readings that end now, so
-that what is loaded online is fresh.
+The data is the same to the last byte for the same hour: four bike stations, a week of hourly readings, all of
+them known by now and the last of them fresh.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def write(template: str, folder: Path, *, now: int) -> Made:
     Args:
         template: its name.
         folder: where; made if it is not there.
-        now: the instant its data ends at, in µs, floored to the hour.
+        now: an instant in µs; the last reading is of an hour before its full hour.
 
     Raises:
         RequestError: there is no such template, a file is in the way, or the folder cannot be written.
@@ -73,7 +73,7 @@ def write(template: str, folder: Path, *, now: int) -> Made:
         (folder / "data").mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             (folder / name).write_text(text.replace(PLACEHOLDER, project), encoding="utf-8")
-        _write_data(folder, now - now % HOUR)
+        _write_data(folder, now - now % HOUR - HOUR)
     except OSError as failed:
         hint = "choose a folder you may write to, on a disk with room."
         raise RequestError(f"{folder} cannot be written: {failed.strerror}.", hint=hint) from failed
