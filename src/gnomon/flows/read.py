@@ -19,6 +19,7 @@ from gnomon.contracts.registry import Snapshot
 from gnomon.core.keys import ColumnEncoder, column_encoder
 from gnomon.core.rows import Layout, Reading, schema_of
 from gnomon.core.staircases import at
+from gnomon.definitions.services import FeatureService
 from gnomon.errors import BackendError, RequestError, listing, nearest_hint
 from gnomon.flows.responses import Answer, Asked, OnlineResponse, shown
 from gnomon.flows.tables import known_layouts, layout_of, table_of
@@ -89,7 +90,8 @@ class Reader:
 
     def _plan(self, snapshot: Snapshot, features: Features, full: bool) -> _Plan:
         # A service goes by its name; hashing it whole would cost more than the read.
-        asked = tuple(features) if isinstance(features, list) else getattr(features, "name", features)
+        named = isinstance(features, FeatureService)
+        asked = tuple(features) if type(features) is list else features.name if named else features
         try:
             plan = self._plans.get((asked, full))
         except TypeError:  # not hashable: let the resolution say what is wrong with it

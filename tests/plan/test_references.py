@@ -1,0 +1,117 @@
+import pytest
+
+from gnomon import Entity, FeatureService, FeatureView, Field, FileSource
+from gnomon.definitions.catalog import Catalog
+from gnomon.errors import NotRegistered, RequestError, UnknownFeature
+from gnomon.plan.references import resolve
+from gnomon.types import Int64, String
+
+USER, AIRPORT = Entity(name="user", value_type=Int64), Entity(name="faa", value_type=String)
+SOURCE = FileSource(path="x.parquet")
+
+
+def view(name, *features, entity=USER, version=1):
+    schema = [Field(feature, Int64) for feature in features]
+    return FeatureView(name=name, entities=[entity], source=SOURCE, schema=schema, version=version)
+
+
+PROFILE, PROFILE_2 = view("profile", "age", "score"), view("profile", "age", "city", version=2)
+SPEND, AIRPORTS = view("spend", "total", "score"), view("airport", "altitude", "tz", entity=AIRPORT)
+TRIP = FeatureService(
+    name="trip",
+    features=[
+        AIRPORTS.with_name("from").with_join_key_map({"faa": "origin"}),
+        AIRPORTS[["tz"]].with_name("to").with_join_key_map({"faa": "dest"}),
+        SPEND,
+    ],
+)
+MODEL = FeatureService(name="model", features=[SPEND[["total"]], PROFILE_2[["city"]]])
+CATALOG = Catalog.of([PROFILE, PROFILE_2, SPEND, AIRPORTS, TRIP, MODEL])
+
+
+def asked(features, **kwargs):
+    questions, order = resolve(CATALOG, features, **kwargs)
+    return [(one.view.id, one.columns, one.features) for one in questions], order
+
+
+def test_references_of_one_view_are_one_part_and_keep_their_order():
+    parts, order = asked(["spend:total", "profile@1:age", "spend:score"])
+    assert parts == [
+        ("spend@1", ("user",), (("total", "total"), ("score", "score"))),
+        ("profile@1", ("user",), (("age", "age"),)),
+    ]
+    assert order == ("total", "age", "score")
+
+
+def test_without_a_version_the_highest_counts():
+    parts, _ = asked(("profile:city", "profile@1:age"))
+    assert [part[0] for part in parts] == ["profile@2", "profile@1"]
+
+
+def test_a_service_is_its_projections():
+    parts, order = asked(TRIP, full_feature_names=True)
+    assert parts == [
+        ("airport@1", ("origin",), (("altitude", "from__altitude"), ("tz", "from__tz"))),
+        ("airport@1", ("dest",), (("tz", "to__tz"),)),
+        ("spend@1", ("user",), (("total", "spend__total"), ("score", "spend__score"))),
+    ]
+    assert order == ("from__altitude", "from__tz", "to__tz", "spend__total", "spend__score")
+
+
+def test_of_a_service_the_registered_form_counts():
+    changed = FeatureService(name="model", features=[PROFILE])
+    assert asked(changed) == asked("model") == asked(MODEL)
+    assert asked(MODEL)[1] == ("total", "city")
+
+
+def test_two_features_of_one_name_need_full_names():
+    with pytest.raises(RequestError, match="'spend:score', 'profile:score'|full_feature_names=True") as caught:
+        resolve(CATALOG, ["spend:score", "profile@1:score"])
+    assert "full_feature_names=True" in caught.value.hint
+    assert asked(["spend:score", "profile@1:score"], full_feature_names=True)[1] == ("spend__score", "profile__score")
+    with pytest.raises(RequestError, match="'tz'") as caught:
+        resolve(CATALOG, TRIP)
+    assert "'from', 'to'" in str(caught.value)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_feature_named_twice_is_an_error(full):
+    with pytest.raises(RequestError, match="'spend:total' is asked for twice"):
+        resolve(CATALOG, ["spend:total", "profile:age", "spend:total"], full)
+    with pytest.raises(RequestError, match="'profile:age' is asked for twice"):
+        resolve(CATALOG, ["profile:age", "profile@2:age"], full)
+
+
+def test_full_names_do_not_tell_versions_apart():
+    with pytest.raises(RequestError, match="'profile__age'") as caught:
+        resolve(CATALOG, ["profile@1:age", "profile@2:age"], True)
+    assert "one version at a time" in caught.value.hint
+
+
+def test_what_is_not_there_is_named_with_what_is_near():
+    with pytest.raises(NotRegistered, match="did you mean 'profile'"):
+        resolve(CATALOG, ["profil:age"])
+    with pytest.raises(NotRegistered, match="profile@3"):
+        resolve(CATALOG, ["profile@3:age"])
+    with pytest.raises(UnknownFeature, match="did you mean 'total'"):
+        resolve(CATALOG, ["spend:totl"])
+    with pytest.raises(NotRegistered, match="did you mean 'model'"):
+        resolve(CATALOG, "modl")
+    with pytest.raises(NotRegistered, match="feature service"):
+        resolve(CATALOG, FeatureService(name="other", features=[SPEND]))
+
+
+@pytest.mark.parametrize(
+    "features", [[], ["age"], [":age"], ["profile:"], [7], [None], [SPEND], 7, None, {"profile:age": 1}, "profile:age"]
+)
+def test_what_cannot_be_read_is_an_error(features):
+    with pytest.raises(RequestError):
+        resolve(CATALOG, features)
+
+
+def test_a_feature_the_service_picked_and_the_view_lost_is_unknown():
+    lost = Catalog({**CATALOG.definitions, ("FeatureView", "spend@1"): view("spend", "score")})
+    service = FeatureService(name="model", features=[FeatureView(name="spend", source=SOURCE)[["total"]]])
+    broken = Catalog({**lost.definitions, ("FeatureService", "model"): service})
+    with pytest.raises(UnknownFeature, match="total"):
+        resolve(broken, "model")
