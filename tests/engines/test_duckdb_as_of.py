@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,14 +12,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gnomon import Entity, Field, FileSource
 from gnomon.clock import ManualClock
 from gnomon.contracts.plugins import Context
 from gnomon.definitions.views import FeatureView
 from gnomon.engines.duckdb.engine import DuckDBEngine
 from gnomon.plan.questions import AsKnown, TrainingQuestion, ViewQuestion
 from gnomon.testing.reference import as_of, same_value
-from gnomon.testing.strategies import files, histories, in_unit, questions, row_views, rows_of, to_table
-from gnomon.types import UnixTimestamp, to_arrow
+from gnomon.testing.strategies import SourceRow, files, histories, in_unit, questions, row_views, rows_of, to_table
+from gnomon.types import (
+    Array,
+    Bool,
+    Bytes,
+    Decimal,
+    FeatureType,
+    Float32,
+    Float64,
+    Int64,
+    String,
+    UnixTimestamp,
+    to_arrow,
+)
 
 
 def engine_in(folder: Path) -> DuckDBEngine:
@@ -27,7 +42,9 @@ def engine_in(folder: Path) -> DuckDBEngine:
 def ask(engine: DuckDBEngine, view: FeatureView, asked: list, as_known: AsKnown) -> list[tuple]:
     """The engine's values for (key, instant) pairs, in rows."""
     keys = [
-        pa.array([key[place] for key, _ in asked], to_arrow(field.dtype) if field.dtype != UnixTimestamp else pa.int64())
+        pa.array(
+            [key[place] for key, _ in asked], to_arrow(field.dtype) if field.dtype != UnixTimestamp else pa.int64()
+        )
         for place, field in enumerate(view.entity_columns)
     ]
     keys = [one.cast(to_arrow(field.dtype)) for one, field in zip(keys, view.entity_columns, strict=True)]
@@ -38,6 +55,10 @@ def ask(engine: DuckDBEngine, view: FeatureView, asked: list, as_known: AsKnown)
     answer = engine.training_set(spine, question).read_all()
     assert answer.schema == pa.schema([(field.name, to_arrow(field.dtype)) for field in view.schema])
     return list(zip(*(values_of(answer[field.name], field.dtype) for field in view.schema), strict=True))
+
+
+def column_of(values: list, dtype: FeatureType) -> pa.Array:
+    return pa.array(values, pa.int64() if dtype == UnixTimestamp else to_arrow(dtype)).cast(to_arrow(dtype))
 
 
 def values_of(column: pa.ChunkedArray, dtype) -> list:
@@ -69,3 +90,47 @@ def test_agrees_with_the_oracle(tmp_path_factory: pytest.TempPathFactory, kind: 
     for (key, at), values in zip(asked, got, strict=True):
         expected = as_of(rows, key, at, dtypes=dtypes, as_known=as_known, ttl=view.ttl).values
         assert all(map(same_value, values, expected, dtypes)), (key, at, values, expected)
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("as_known", ["now", "then", 5])
+@pytest.mark.parametrize(
+    ("dtype", "least_first"),
+    [
+        (Float64, [None, -INF, -1.0, -0.0, 0.0, 1.0, INF, NAN]),
+        (Float32, [None, -INF, -0.0, 0.0, NAN]),
+        (Int64, [None, -(2**63), -1, 0, 2**63 - 1]),
+        (Bool, [None, False, True]),
+        (String, [None, "", "\0", "Z", "a", "aa", "é", "\U0001f600"]),
+        (Bytes, [None, b"", b"\0", b"a", b"a\0", b"\xff"]),
+        (Decimal(38, 2), [None, *map(decimal.Decimal, ["-1.01", "0.00", "0.01", "9" * 36 + ".99"])]),
+        (UnixTimestamp, [None, -1, 0, 1]),
+        (
+            Array(Float64),
+            [None, [], [None], [None, 1.0], [-INF], [-0.0], [0.0], [0.0, None], [1.0], [1.0, -INF], [NAN]],
+        ),
+        (Array(String), [None, [], [None], [""], ["a"], ["a", "b"], ["b"]]),
+    ],
+)
+def test_ties_go_to_the_row_that_compares_greatest(
+    tmp_path: Path, dtype: FeatureType, least_first: list, as_known: AsKnown
+) -> None:
+    """Every pair of neighbours in the order ties, in both orders in the file: the greater one answers."""
+    view = FeatureView(
+        name="v",
+        entities=[Entity(name="k", value_type=Int64)],
+        schema=[Field("same", Int64), Field("x", dtype)],
+        source=FileSource(path="t.parquet", timestamp_field="ts"),
+    )
+    pairs = [*pairwise(least_first), *(pair[::-1] for pair in pairwise(least_first))]
+    history = [SourceRow((key,), 5, None, (1, value)) for key, pair in enumerate(pairs) for value in pair]
+    pq.write_table(to_table(history, view), tmp_path / "t.parquet")
+
+    got = ask(engine_in(tmp_path), view, [((key,), 5) for key in range(len(pairs))], as_known)
+
+    expected = [*least_first[1:], *least_first[1:]]
+    assert [same_value(values[1], value, dtype) for values, value in zip(got, expected, strict=True)] == [True] * len(
+        got
+    )

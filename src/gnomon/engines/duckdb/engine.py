@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -98,7 +99,7 @@ class DuckDBEngine:
         """The keys' rows repeated for `start` and for every instant in (start, end] at which an answer may change."""
         con = self._connect()
         try:
-            con.register("keys_asked", keys.append_column("__row", pa.array(range(len(keys)), pa.int64())))
+            con.register("keys_asked", _numbered(keys))
             changes = [f"select __row as r, {start} as t from keys_asked"]
             for part in question.views:
                 named = ", ".join(f"{quoted(name)} as k{place}" for place, name in enumerate(part.columns))
@@ -169,7 +170,7 @@ class DuckDBEngine:
         return rows_query(view, columns, paths)
 
     def _take_spine(self, con: duckdb.DuckDBPyConnection, spine: pa.Table, instant: str) -> None:
-        con.register("given", spine.append_column("__row", pa.array(range(len(spine)), pa.int64())))
+        con.register("given", _numbered(spine))
         con.execute(f"create temp table given_rows as select *, {quoted(instant)} as t from given")
         con.unregister("given")
 
@@ -193,6 +194,11 @@ def _span(instants: pa.ChunkedArray) -> tuple[int, int]:
     """The least and the greatest instant; an empty spine asks of no time at all."""
     found = pc.min_max(instants)
     return (found["min"].as_py(), found["max"].as_py()) if len(instants) else (0, -1)
+
+
+def _numbered(table: pa.Table) -> pa.Table:
+    # From a range, Arrow would make Python integers, and import pandas on the way.
+    return table.append_column("__row", pa.array(np.arange(len(table), dtype=np.int64)))
 
 
 def _keys_of(part: ViewQuestion) -> str:

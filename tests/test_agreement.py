@@ -1,0 +1,87 @@
+"""The promise: training "as known then", the online answer at that instant, and the oracle are the same, to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gnomon import FeatureStore, FeatureView
+from gnomon.clock import ManualClock, to_micros
+from gnomon.config import Backend, RepoConfig
+from gnomon.testing.reference import Answer, as_of, same_value
+from gnomon.testing.strategies import histories, questions, row_views, rows_of, to_spine, to_table
+from gnomon.types import Array, FeatureType, UnixTimestamp
+
+
+def store_in(folder: Path, online: str, clock: ManualClock) -> FeatureStore:
+    return FeatureStore(
+        folder, config=RepoConfig(project="p", repo_path=folder, online_store=Backend(online)), clock=clock
+    )
+
+
+def plain(value: object, dtype: FeatureType) -> object:
+    """A value as the oracle has it: instants as int µs."""
+    if value is None:
+        return None
+    if dtype == UnixTimestamp:
+        return to_micros(value)
+    if isinstance(dtype, Array):
+        return [plain(one, dtype.element) for one in value]
+    return value
+
+
+@pytest.mark.parametrize("online", ["memory", "lmdb"])
+@pytest.mark.filterwarnings("ignore::gnomon.flows.training.HindsightWarning")
+@settings(max_examples=max(20, settings.default.max_examples // 5))
+@given(data=st.data())
+def test_training_serving_and_the_oracle_agree(
+    tmp_path_factory: pytest.TempPathFactory, online: str, data: st.DataObject
+) -> None:
+    """A feed is loaded again and again as time goes by; at every stop each key's answer is what the oracle says."""
+    view = data.draw(row_views())
+    history = data.draw(histories(view))
+    asked = data.draw(questions(view, history, nulls=False))
+    stops = sorted({at for _, at in asked})
+    keys = [key for key, _ in asked]
+    folder = tmp_path_factory.mktemp("repo")
+    pq.write_table(to_table(history, view), folder / view.source.path)
+    clock = ManualClock()
+    with store_in(folder, online, clock) as store:
+        store.apply([view])
+        references = [f"{view.name}:{name}" for name in view.feature_names]
+        for stop in stops:
+            clock.set(stop)
+            store.materialize_incremental(stop)
+            entities = {name: [key[place] for key in keys] for place, name in enumerate(view.join_keys)}
+            if not view.join_keys:
+                entities = [{}] * len(keys)
+            served = store.get_online_features(references, entities)
+            trained = training(store, view, references, [(key, stop) for key in keys])
+            for row, key in enumerate(keys):
+                expected = as_of(
+                    rows_of(view, history),
+                    key,
+                    stop,
+                    dtypes=[field.dtype for field in view.schema],
+                    as_known="then",
+                    ttl=view.ttl,
+                )
+                check(view, served.to_dict(), row, expected)
+                check(view, trained, row, expected)
+                assert tuple(str(served.statuses[name][row]) for name in view.feature_names) == expected.statuses
+
+
+def training(store: FeatureStore, view: FeatureView, references: list[str], asked: list) -> dict[str, list]:
+    columns = {field.name: field.dtype for field in view.entity_columns}
+    answer = store.get_historical_features(to_spine(asked, columns), references, as_known="then").to_arrow()
+    return {field.name: answer[field.name].to_pylist() for field in view.schema}
+
+
+def check(view: FeatureView, values: dict, row: int, expected: Answer) -> None:
+    for place, field in enumerate(view.schema):
+        got = plain(values[field.name][row], field.dtype)
+        assert same_value(got, expected.values[place], field.dtype), (field, got, expected)
