@@ -91,7 +91,8 @@ def test_columns_are_join_keys_then_features_in_the_order_asked(ask):
     found = ask(["world:rate", "profile:city", "pair:near", "profile:age"], [{"user_id": 7, "b": 2, "a": 1}]).to_dict()
     assert list(found) == ["user_id", "a", "b", "rate", "city", "near", "age"]
     assert found == {
-        "user_id": [7], "a": [1], "b": [2], "rate": [decimal.Decimal("1.50")], "city": [None], "near": [True], "age": [41],
+        "user_id": [7], "a": [1], "b": [2],
+        "rate": [decimal.Decimal("1.50")], "city": [None], "near": [True], "age": [41],
     }  # fmt: skip
 
 
@@ -249,7 +250,8 @@ def test_rows_of_an_older_layout_are_read_by_name_and_type(store, clock, count):
     reader, asked = Reader(store, clock), ["profile:city", "profile:age", "profile:new"]
     found = reader.read(snapshot, asked, [{"user_id": 8}, {"user_id": 7}] * count)
     assert found.to_dict() == {
-        "user_id": [8, 7] * count, "city": ["Ulm", None] * count, "age": [None, None] * count, "new": [None, None] * count,
+        "user_id": [8, 7] * count, "city": ["Ulm", None] * count,
+        "age": [None, None] * count, "new": [None, None] * count,
     }  # fmt: skip
     assert {name: one[:2] for name, one in found.statuses.items()} == {
         "city": ["PRESENT", "NULL_VALUE"], "age": ["NOT_FOUND", "NOT_FOUND"], "new": ["NOT_FOUND", "NOT_FOUND"],

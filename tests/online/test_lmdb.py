@@ -75,6 +75,25 @@ def test_a_bad_map_size_is_refused(path):
             LmdbStore({"path": str(path), "map_size": size})
 
 
+def test_a_bad_path_is_refused():
+    for path in (None, "", 7):
+        with pytest.raises(ConfigError, match="path"):
+            LmdbStore({"path": path})
+
+
+def test_a_mark_left_by_a_killed_process_goes_with_the_next_batch(path, store):
+    code = """
+        import signal
+        store.write(TABLE, [(b"a", b"1")], lambda stored, incoming: os.kill(os.getpid(), signal.SIGKILL))
+    """
+    with child(code, path) as killed:
+        assert killed.wait() == -signal.SIGKILL
+    assert len(list(path.glob("writer-*"))) == 1
+    store.write(TABLE, [(b"b", b"1")], put)
+    assert [mark.name.split("-")[1] for mark in path.glob("writer-*")] == [str(os.getpid())]
+    assert store.read([(TABLE, [b"a", b"b"])]) == [[None, b"1"]]
+
+
 def test_use_after_close_is_an_error(path):
     store = LmdbStore({"path": str(path)})
     store.close()

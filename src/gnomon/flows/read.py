@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, cast
 
 from gnomon.clock import MIN_MICROS, Clock, micros_of
@@ -80,18 +81,20 @@ class Reader:
         """
         plan = self._plan(snapshot, features, full_feature_names)
         given = _given(entity_rows, plan)
-        asked = [part.keys(given) for part in plan.parts]
-        found = self._store.read([(part.table, [key or b"" for key in keys]) for part, keys in asked])
+        parts, store = plan.parts, self._store
+        keys = [part.encoder(*[given[name] for name in part.columns]) for part in parts]
+        found = store.read([(part.table, _asked(wanted)) for part, wanted in zip(parts, keys, strict=True)])
         now = self._clock.now()
-        answers = [
-            part.answer(self._store, keys, values, now) for (part, keys), values in zip(asked, found, strict=True)
-        ]
+        answers = list(map(_Part.answer, parts, repeat(store), keys, found, repeat(now)))
         return OnlineResponse(given, plan.key_types, answers, plan.order)
 
     def _plan(self, snapshot: Snapshot, features: Features, full: bool) -> _Plan:
         # A service goes by its name; hashing it whole would cost more than the read.
-        named = isinstance(features, FeatureService)
-        asked = tuple(features) if type(features) is list else features.name if named else features
+        asked: Any = features
+        if type(features) is list:
+            asked = tuple(features)
+        elif isinstance(features, FeatureService):
+            asked = features.name
         try:
             plan = self._plans.get((asked, full))
         except TypeError:  # not hashable: let the resolution say what is wrong with it
@@ -186,10 +189,6 @@ class _Part:
             ttl=micros_of(view.ttl) if view.ttl else None,
         )
 
-    def keys(self, given: dict[str, list[Any]]) -> tuple[_Part, list[bytes | None]]:
-        """This part and the keys' bytes; None for a key with a null part."""
-        return self, self.encoder(*[given[name] for name in self.columns])
-
     def answer(self, store: OnlineStore, keys: list[bytes | None], values: list[bytes | None], now: int) -> Answer:
         """The part's columns from what the store had under the keys."""
         if None in keys:
@@ -245,6 +244,11 @@ class _Part:
 def _whole_world(rows: list[Any]) -> list[bytes | None]:
     """The keys of a view without entities: it has one row, asked for by everybody."""
     return [b""] * len(rows)
+
+
+def _asked(keys: list[bytes | None]) -> list[bytes]:
+    """The keys to look up: anything for one with a null part, as what is found is not used."""
+    return [key or b"" for key in keys] if None in keys else cast("list[bytes]", keys)
 
 
 def _given(entity_rows: EntityRows, plan: _Plan) -> dict[str, list[Any]]:

@@ -78,8 +78,11 @@ class LmdbStore:
         map_size = options.get("map_size", DEFAULT_MAP_SIZE)
         if not isinstance(map_size, int) or isinstance(map_size, bool) or map_size < 1 << 16:
             raise ConfigError(f"online_store: map_size is {map_size!r}.", hint="map_size is a number of bytes ≥ 65536.")
+        path = options.get("path", DEFAULT_PATH)
+        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+            raise ConfigError(f"online_store: path is {path!r}.", hint="path is a folder, relative to the repo.")
         base = context.repo_path if context else Path()
-        self._env: _Environment | None = _acquire(base / options.get("path", DEFAULT_PATH), map_size)
+        self._env: _Environment | None = _acquire(base / path, map_size)
         self._table_keys: dict[Table, bytes] = {}
 
     def read(self, asked: Sequence[Asked]) -> list[list[bytes | None]]:
@@ -232,10 +235,17 @@ class _Environment:
                 handle.reader_check()
             self._mark = self._mark or WriterMark(self.path)
             self._mark.set()
+            gone = left_behind(self.path)
             result = self._commit(work)
-            self._handle.sync(True)
+            self._sync(self._handle, gone)
             self._mark.clear()
             return result
+
+    def _sync(self, handle: Any, gone: list[Path]) -> None:
+        """Sync, and with that also what processes wrote that are gone since before: their marks can go too."""
+        handle.sync(True)
+        for path in gone:
+            path.unlink(missing_ok=True)
 
     def _commit(self, work: Callable[[Any], T]) -> T:
         while True:
@@ -313,9 +323,7 @@ class _Environment:
             try:
                 self._check(handle)
                 if gone:
-                    handle.sync(True)
-                    for path in gone:
-                        path.unlink(missing_ok=True)
+                    self._sync(handle, gone)
             except BaseException:
                 handle.close()
                 raise

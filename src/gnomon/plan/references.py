@@ -114,10 +114,9 @@ def _clash(name: str, sharing: list[Picked]) -> RequestError:
             f"feature '{owners[0][0]}:{feature}' is asked for twice.", hint="name it once.", feature=name
         )
     if len({alias for alias, _ in owners}) == 1:
+        shown = [f"'{view}:{feature}'" for _, view in owners]
         hint = "ask for one version at a time, or use a service with view.with_name('other')."
     else:
+        shown = [f"'{alias}:{feature}'" for alias, _ in owners]
         hint = "full_feature_names=True names the columns view__feature."
-    views = ", ".join(
-        f"'{view}:{feature}'" if alias == view.partition("@")[0] else f"'{alias}'" for alias, view in owners
-    )
-    return RequestError(f"several features would be called {name!r}: {views}.", hint=hint, feature=name)
+    return RequestError(f"several features would be called {name!r}: {', '.join(shown)}.", hint=hint, feature=name)
