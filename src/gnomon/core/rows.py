@@ -155,18 +155,17 @@ class Reading:
 
     def _few(self, rows: Sequence[bytes], now: int) -> tuple[list[list[Any]], list[int]] | None:
         layout, unpack, size = self.layout, self.layout.struct.unpack_from, self.layout.struct.size
-        schema, full, value_of = layout.id, layout.full, layout._value
+        schema, full, plain, value_of = layout.id, layout.full, self._plain, layout._value
         picked: list[Sequence[Any]] = []
         events: list[int] = []
         for row in rows:
             if len(row) < size:
                 return None
             slots = unpack(row)
-            form, found, event, known, present = slots[:_FIRST_SLOT]
-            if form != ROW or found != schema or event > now or known > now:
+            if slots[0] != ROW or slots[1] != schema or slots[2] > now or slots[3] > now:
                 return None
-            events.append(event)
-            if self._plain and present == full:
+            events.append(slots[2])
+            if plain and slots[4] == full:
                 picked.append(self._pick(slots))
             else:
                 picked.append([value_of(row, slots, place) for place in self.places])

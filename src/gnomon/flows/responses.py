@@ -129,7 +129,8 @@ class OnlineResponse:
         made: dict[str, list[Any]] = {name: list(self._keys[name]) for name in self._key_types}
         answers = self._answers
         for name, (part, place, _, show) in self._order.items():
-            column = answers[part].values(place)
+            answer = answers[part]
+            column = answer.columns[place] if answer.outside is None else answer.values(place)
             made[name] = list(column) if show is None else [None if one is None else show(one) for one in column]
         if include_event_timestamps:
             made |= {f"{name}__ts": column for name, column in self.event_timestamps.items()}
