@@ -24,6 +24,8 @@ from gnomon.definitions.views import FeatureView
 from gnomon.errors import ConfigError, NotRegistered
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from gnomon.flows.apply import Plan
     from gnomon.flows.materialize import Loader, Progress, Report
     from gnomon.flows.read import OnlineResponse, Reader
@@ -178,6 +180,20 @@ class FeatureStore:
             start_date=start_date,
             end_date=end_date,
         )
+
+    def reproduce(self, made: pa.Table | str | Path) -> TrainingSet:
+        """Ask a training set's question again, about the same rows and with the definitions and hindsight of then.
+
+        Args:
+            made: a training set: an Arrow table from `to_arrow`, or the path of a Parquet file from `persist`.
+
+        Raises:
+            RequestError: it is no training set of gnomon's.
+            SourceError: a source is gone.
+        """
+        from gnomon.flows.reproduce import reproduce
+
+        return reproduce(self.registry, self.engine, self.clock, made)
 
     def get_online_features(
         self,

@@ -20,7 +20,7 @@ from gnomon.definitions.entities import Entity
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import FileSource
 from gnomon.definitions.views import FeatureView
-from gnomon.errors import DefinitionError, NotRegistered, RequestError
+from gnomon.errors import DefinitionError, NotRegistered, RequestError, UnknownFeature
 
 __all__ = ["KIND_WORDS", "Catalog", "Key"]
 
@@ -75,7 +75,10 @@ class Catalog:
         order = {cls.__name__: place for place, cls in enumerate(NAMED)}
         found: dict[Key, Definition] = {}
         for document in sorted(documents, key=lambda one: order.get(one.get("kind", ""), 99)):
-            definition = decode(document, partial(_resolve, found, document))
+            try:
+                definition = decode(document, partial(_resolve, found, document))
+            except UnknownFeature as wrong:
+                raise _picks_what_is_gone(document, wrong) from wrong
             found[kind_of(definition), id_of(definition)] = definition
         return cls(FrozenMap(found))
 
@@ -153,6 +156,14 @@ def _resolve(found: Mapping[Key, Definition], referring: Mapping[str, Any], kind
     raise DefinitionError(
         f"{who} refers to {KIND_WORDS.get(kind, kind)} {name!r}, which is not there.",
         hint=f"define {name!r} too, or take out what refers to it.",
+    )
+
+
+def _picks_what_is_gone(document: Mapping[str, Any], wrong: UnknownFeature) -> DefinitionError:
+    return DefinitionError(
+        f"{KIND_WORDS[document['kind']]} {document['name']!r} picks a feature that is gone: {wrong.what}",
+        instead=wrong.instead,
+        hint="apply the service anew as well, or give the changed view another version, which it does not use yet.",
     )
 
 

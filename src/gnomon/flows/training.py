@@ -22,6 +22,7 @@ from gnomon.contracts.engine import Engine
 from gnomon.contracts.registry import Snapshot
 from gnomon.core.casting import cast_keys
 from gnomon.definitions.codec import fingerprint
+from gnomon.definitions.services import FeatureService
 from gnomon.errors import BackendError, MissingExtra, RequestError
 from gnomon.flows.files import replacing
 from gnomon.flows.frames import to_pandas
@@ -33,7 +34,11 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-__all__ = ["HindsightWarning", "TrainingSet", "get_historical_features"]
+__all__ = ["METADATA_KEY", "HindsightWarning", "TrainingSet", "get_historical_features"]
+
+
+METADATA_KEY = b"gnomon"
+"""Where a training set's Arrow metadata says how it was made, as JSON."""
 
 
 class HindsightWarning(UserWarning):
@@ -46,12 +51,14 @@ class TrainingSet:
 
     Args:
         spine: the rows asked.
-        question: what is asked of them.
+        narrow: their join keys and instants, as the engine wants them.
+        question: what is asked of these.
         engine: who answers.
         metadata: what is needed to ask again: registry version, view fingerprints, files read, `as_known`, when.
     """
 
     spine: Spine
+    narrow: pa.Table
     question: TrainingQuestion
     engine: Engine
     metadata: Mapping[str, Any]
@@ -139,11 +146,11 @@ class TrainingSet:
         return self._features
 
     def _asked(self) -> pa.RecordBatchReader:
-        return self.engine.training_set(*narrowed(self.spine, self.question))
+        return self.engine.training_set(self.narrow, self.question)
 
     def _schema(self, given: pa.Schema, features: pa.Schema) -> pa.Schema:
         text = json.dumps(self.metadata, sort_keys=True)
-        return pa.schema([*given, *features], metadata={**(given.metadata or {}), b"gnomon": text.encode()})
+        return pa.schema([*given, *features], metadata={**(given.metadata or {}), METADATA_KEY: text.encode()})
 
 
 def get_historical_features(
@@ -194,8 +201,13 @@ def get_historical_features(
     else:
         spine = _spine_over_time(read_spine(entities, engine), question, engine, start_date, end_date, asked_at)
     _refuse_collisions(spine, question)
-    narrow, _ = narrowed(spine, question)
-    return TrainingSet(spine, question, engine, _metadata(snapshot, engine, question, narrow["t"], asked_at))
+    narrow, asked = narrowed(spine, question)
+    told = {
+        "asked": _said(features),
+        "full_feature_names": full_feature_names,
+        **_metadata(snapshot, engine, question, narrow["t"], asked_at),
+    }
+    return TrainingSet(spine, narrow, asked, engine, told)
 
 
 def _as_known(given: str | datetime | int) -> AsKnown:
@@ -207,6 +219,13 @@ def _as_known(given: str | datetime | int) -> AsKnown:
         raise RequestError(
             f"as_known={given!r} is not understood.", hint='use "now", "then", or an instant such as a datetime.'
         ) from None
+
+
+def _said(features: Features) -> str | list[str]:
+    """What was asked for, as it can be said again: a service by its name."""
+    if isinstance(features, FeatureService):
+        return features.name
+    return features if isinstance(features, str) else list(features)
 
 
 def _refuse_collisions(spine: Spine, question: TrainingQuestion) -> None:

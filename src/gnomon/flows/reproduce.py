@@ -1,0 +1,85 @@
+"""Make a training set again, from what it says about itself.
+
+A set carries its question: the features, the version of the registry they were defined in, `as_known`, when it was
+made, and the files that were read. Sources only grow, so leaving out what became known since gives the same answers;
+a file that was read and is no longer what it was is named.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gnomon.clock import Clock
+from gnomon.contracts.engine import Engine
+from gnomon.contracts.registry import Registry
+from gnomon.errors import RequestError, listing
+from gnomon.flows.training import METADATA_KEY, TrainingSet, get_historical_features
+
+__all__ = ["SourceChangedWarning", "reproduce"]
+
+
+class SourceChangedWarning(UserWarning):
+    """A file that a training set was made from is no longer what it was."""
+
+
+def reproduce(registry: Registry, engine: Engine, clock: Clock, made: pa.Table | str | Path) -> TrainingSet:
+    """Ask the same question again about the same rows.
+
+    Args:
+        registry: has the definitions as they were.
+        engine: who answers.
+        clock: says what time it is.
+        made: a training set: an Arrow table from `to_arrow`, or the path of a Parquet file from `persist`.
+
+    Raises:
+        RequestError: it is no training set of gnomon's.
+        SourceError: a source is gone.
+    """
+    table, told = _opened(made)
+    snapshot = registry.read(told["project"], told["registry_version"])
+    now = {
+        name: {file.path: [file.size, file.modified] for file in engine.files(snapshot.catalog.sources[name])}
+        for name in told["files"]
+    }
+    then = {name: {path: [size, modified] for path, size, modified in files} for name, files in told["files"].items()}
+    changed = [path for name, files in then.items() for path, stamp in files.items() if now[name].get(path) != stamp]
+    if changed:
+        warnings.warn(
+            f"source changed: {listing(changed, limit=5)}; where rows that were there differ now, so may answers.",
+            SourceChangedWarning,
+            stacklevel=3,
+        )
+    hindsight = told["made_at"] if told["as_known"] == "now" and now != then else told["as_known"]
+    return get_historical_features(
+        snapshot,
+        engine,
+        clock,
+        table.select([name for name in table.column_names if name not in told["features"]]),
+        told["asked"],
+        as_known=hindsight,
+        full_feature_names=told["full_feature_names"],
+    )
+
+
+def _opened(made: pa.Table | str | Path) -> tuple[pa.Table, Mapping[str, Any]]:
+    if not isinstance(made, pa.Table):
+        try:
+            made = pq.read_table(made)
+        except (OSError, pa.ArrowException) as wrong:
+            raise RequestError(
+                f"{made} cannot be read as a training set.", instead=str(wrong), hint="pass a file made by persist()."
+            ) from wrong
+    told = (made.schema.metadata or {}).get(METADATA_KEY)
+    if told is None:
+        raise RequestError(
+            "the table says nothing of how it was made.",
+            hint="pass what to_arrow() gave or persist() wrote; other tools may drop a table's metadata.",
+        )
+    return made, json.loads(told)
