@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gnomon import types
 from gnomon.definitions.base import (
@@ -18,7 +19,7 @@ from gnomon.definitions.base import (
     put,
 )
 from gnomon.errors import DefinitionError
-from gnomon.types import FeatureType
+from gnomon.types import FeatureType, ValueType
 
 __all__ = ["Entity", "Field"]
 
@@ -48,6 +49,19 @@ class Entity:
     description: str = describing(default="")
     owner: str = describing(default="")
     tags: Mapping[str, str] = describing(default_factory=FrozenMap)
+
+    if TYPE_CHECKING:
+        # What may be written, which is more than what is kept.
+        def __init__(
+            self,
+            *,
+            name: str,
+            join_keys: Sequence[str] | None = (),
+            value_type: FeatureType | ValueType | None = None,
+            description: str = "",
+            owner: str = "",
+            tags: Mapping[str, str] | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         owner = f"entity {check_name('entity', self.name)!r}"
@@ -83,6 +97,16 @@ class Field:
     dtype: FeatureType
     description: str = describing(default="")
     tags: Mapping[str, str] = describing(default_factory=FrozenMap)
+
+    if TYPE_CHECKING:
+        # What may be written, which is more than what is kept.
+        def __init__(
+            self,
+            name: str,
+            dtype: FeatureType | ValueType | str,
+            description: str = "",
+            tags: Mapping[str, str] | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         owner = f"field {self.name!r}"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gnomon.definitions.base import FrozenMap, check_name, check_tags, check_texts, describing, duplicates, listed, put
 from gnomon.definitions.views import FeatureView, Projection
@@ -40,6 +40,18 @@ class FeatureService:
     description: str = describing(default="")
     owner: str = describing(default="")
     tags: Mapping[str, str] = describing(default_factory=FrozenMap)
+
+    if TYPE_CHECKING:
+        # What may be written, which is more than what is kept.
+        def __init__(
+            self,
+            *,
+            name: str,
+            features: Sequence[FeatureView | Projection],
+            description: str = "",
+            owner: str = "",
+            tags: Mapping[str, str] | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         owner = f"feature service {check_name('feature service', self.name)!r}"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from os import PathLike, fspath
+from typing import TYPE_CHECKING
 
 from gnomon.definitions.base import FrozenMap, check_column, check_duration, check_tags, check_texts, describing, put
 from gnomon.errors import DefinitionError
@@ -51,6 +52,24 @@ class FileSource:
     description: str = describing(default="")
     owner: str = describing(default="")
     tags: Mapping[str, str] = describing(default_factory=FrozenMap)
+
+    if TYPE_CHECKING:
+        # What may be written, which is more than what is kept.
+        def __init__(
+            self,
+            *,
+            path: str | PathLike[str],
+            timestamp_field: str | None = "",
+            created_timestamp_column: str | None = "",
+            delay: timedelta | str | None = None,
+            event_id: str | None = "",
+            name: str | None = "",
+            file_format: str | None = "",
+            field_mapping: Mapping[str, str] | None = None,
+            description: str = "",
+            owner: str = "",
+            tags: Mapping[str, str] | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         path = fspath(self.path) if isinstance(self.path, (str, PathLike)) else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gnomon.definitions.base import (
     FrozenMap,
@@ -69,6 +69,25 @@ class FeatureView:
     owner: str = describing(default="")
     tags: Mapping[str, str] = describing(default_factory=FrozenMap)
     features: InitVar[Sequence[Field] | None] = None
+
+    if TYPE_CHECKING:
+        # What may be written, which is more than what is kept.
+        def __init__(
+            self,
+            *,
+            name: str,
+            source: Source,
+            entities: Sequence[Entity | str] | None = (),
+            schema: Sequence[Field] | None = (),
+            entity_columns: Sequence[Field] = (),
+            ttl: timedelta | str | None = None,
+            online: bool = True,
+            version: int = 1,
+            description: str = "",
+            owner: str = "",
+            tags: Mapping[str, str] | None = None,
+            features: Sequence[Field] | None = None,
+        ) -> None: ...
 
     def __post_init__(self, features: Sequence[Field] | None) -> None:
         owner = f"feature view {check_name('feature view', self.name)!r}"

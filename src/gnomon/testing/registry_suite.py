@@ -34,7 +34,7 @@ Open = Callable[[], Registry]
 
 _USER = Catalog.of([Entity(name="user")])
 _OWNED = Catalog.of([Entity(name="user", owner="risk")])
-_VIEW = Catalog.of([FeatureView(name="profile", entities=["user"], source=FileSource(path="users.parquet"))])  # type: ignore[arg-type]
+_VIEW = Catalog.of([FeatureView(name="profile", entities=["user"], source=FileSource(path="users.parquet"))])
 
 # Hypothesis keeps the fixture over its examples; each takes a project of its own.
 _examples = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors])
