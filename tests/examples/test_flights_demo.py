@@ -1,0 +1,70 @@
+"""The demo as people run it: in full, on the real year."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+
+from gnomon.cli import app
+from gnomon.errors import BackendError, MissingExtra
+from gnomon.examples.flights import demo, serve, train
+
+REPLAY = serve.Replay(
+    instants=1, flights=1, features=2, values=2, present=2, differences={}, load_ms=1, read_us=1, answered=pa.table({})
+)
+REPORT = demo.DemoReport(folder=None, tables={}, scores=(), replay=REPLAY, online_auc=0.5, seconds={})
+
+
+@pytest.mark.slow
+def test_from_the_raw_data_to_online_reads(installed: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = demo.run(tmp_path / "flights")
+    naive, event_time, then = report.scores
+    assert [one.join for one in report.scores] == ["naive", "event time", "then"]
+    assert naive.in_training > 0.95
+    assert naive.as_served < 0.65
+    assert event_time.in_training > 0.95
+    assert event_time.as_served < 0.65
+    assert abs(then.in_training - then.as_served) < 0.02
+    assert then.as_served > 0.72
+    assert report.replay.disagreements == 0
+    assert report.replay.instants >= 40
+    assert report.replay.values > 3_000
+    assert report.online_auc > 0.7
+    told = capsys.readouterr().out
+    assert f"{report.replay.values:,} values compared, 0 disagree" in told
+    assert f"{naive.in_training:.3f}" in told
+    assert sorted(path.name for path in (tmp_path / "flights").iterdir()) == sorted([*demo.FILES, "data", ".gnomon"])
+
+
+def test_the_command_hands_on_folder_and_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def run(folder: Path | None = None, *, quiet: bool = False) -> demo.DemoReport:
+        asked.append((folder, quiet))
+        return replace(REPORT, folder=folder, scores=(train.Score("then", 0.7, 0.6),))
+
+    monkeypatch.setattr(demo, "run", run)
+    runner = CliRunner()
+    assert runner.invoke(app, ["demo"]).output == ""
+    said = runner.invoke(app, ["--repo", str(tmp_path), "--json", "demo", "--keep", "here"])
+    assert asked == [(None, False), (tmp_path / "here", True)]
+    assert json.loads(said.stdout)["auc"] == {"then": {"in_training": 0.7, "as_served": 0.6}}
+
+
+def test_a_disagreement_is_an_error_that_says_where() -> None:
+    demo.refuse_disagreement(REPORT)
+    wrong = replace(REPORT, replay=replace(REPLAY, differences={"weather__temp": 1}))
+    with pytest.raises(BackendError, match=r"1 of 2 values read online differ from training\.\n.*weather__temp \(1\)"):
+        demo.refuse_disagreement(wrong)
+
+
+def test_without_scikit_learn_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"scikit-learn.*\n.*gnomon\[demo\]"):
+        demo.run(tmp_path / "flights")
+    assert not list(tmp_path.iterdir())
