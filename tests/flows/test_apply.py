@@ -18,7 +18,7 @@ from gnomon.clock import ManualClock
 from gnomon.contracts.plugins import Context
 from gnomon.contracts.registry import Registry
 from gnomon.definitions.catalog import Catalog
-from gnomon.errors import ConflictError, DefinitionError, UnknownFeature
+from gnomon.errors import ConflictError, DefinitionError
 from gnomon.flows.apply import Plan, apply, plan, repo_definitions, resolve
 from gnomon.registry.sql import SqlRegistry
 from gnomon.types import Array, Decimal, FeatureType, Float32, Float64, Int32, Int64, String, UnixTimestamp, to_arrow
@@ -335,7 +335,7 @@ class TestPlanAndApply:
         self, registry: Registry, engine: ParquetColumns, tmp_path: Path
     ) -> None:
         service = FeatureService(name="m", features=[on(written(tmp_path))[["aeg"]]])
-        with pytest.raises(UnknownFeature, match="did you mean 'age'"):
+        with pytest.raises(DefinitionError, match="did you mean 'age'"):
             applied(registry, engine, service)
 
     def test_versions_of_a_view_live_side_by_side(

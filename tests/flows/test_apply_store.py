@@ -13,7 +13,7 @@ from gnomon.errors import DefinitionError
 
 def test_a_service_must_not_lose_the_features_it_picks(store: FeatureStore) -> None:
     narrower = replace(profile, schema=profile.schema[1:])
-    with pytest.raises(DefinitionError, match=r"feature service 'model' picks a feature that is gone: .*'age'"):
+    with pytest.raises(DefinitionError, match=r"feature service 'model' picks a feature that is not there: .*'age'"):
         store.apply([narrower])
     assert store.snapshot().version == 1
     store.apply([narrower, FeatureService(name="model", features=[narrower])])

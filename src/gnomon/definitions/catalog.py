@@ -160,10 +160,11 @@ def _resolve(found: Mapping[Key, Definition], referring: Mapping[str, Any], kind
 
 
 def _picks_what_is_gone(document: Mapping[str, Any], wrong: UnknownFeature) -> DefinitionError:
+    name = f"{KIND_WORDS[document['kind']]} {document['name']!r}"
     return DefinitionError(
-        f"{KIND_WORDS[document['kind']]} {document['name']!r} picks a feature that is gone: {wrong.what}",
+        f"{name} picks a feature that is not there: {wrong.what}",
         instead=wrong.instead,
-        hint="apply the service anew as well, or give the changed view another version, which it does not use yet.",
+        hint=f"{wrong.hint} If the view lost it, apply the service anew as well, or give the view a new version.",
     )
 
 
