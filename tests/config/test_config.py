@@ -167,14 +167,14 @@ def test_printing_a_configuration_shows_no_secret(repo: Path, monkeypatch: pytes
         """
         project: p
         registry: postgresql+psycopg://me:${DB}@db/${NAME:-features}
-        online_store: {type: mine, password: open, hosts: ["$HOST", "a:1,password=sesame"], pin: $PIN}
+        online_store: {type: mine, password: xyzzy, hosts: ["$HOST", "a:1,password=sesame"], pin: $PIN}
         """,
     )
     assert config.registry.options["path"] == "postgresql+psycopg://me:hunter2@db/features"
     assert config.online_store is not None
     assert config.online_store.options["pin"] == 4711
     shown = repr(config)
-    assert [secret for secret in ("hunter2", "open", "sesame", "4711", "redis-7") if secret in shown] == []
+    assert [secret for secret in ("hunter2", "xyzzy", "sesame", "4711", "redis-7") if secret in shown] == []
     assert "$HOST" in shown
     assert "me:***@db" in shown
 
