@@ -37,6 +37,9 @@ DAY_MINUTES = 24 * 60
 YEAR_START = 1_356_998_400_000_000
 """2013-01-01T00:00Z, ten hours before the first departure."""
 
+ROW_GROUP = 32_768
+"""Rows that a reader can take or leave together: it leaves those outside the instants it is asked for."""
+
 CARIBBEAN = {
     "BQN": ("Rafael Hernandez Airport", "America/Puerto_Rico"),
     "PSE": ("Mercedita Airport", "America/Puerto_Rico"),
@@ -76,7 +79,7 @@ def prepare(folder: Path) -> dict[str, int]:
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
-        pa.parquet.write_table(table, folder / f"{name}.parquet")
+        pa.parquet.write_table(table, folder / f"{name}.parquet", row_group_size=ROW_GROUP)
     return {name: table.num_rows for name, table in tables.items()}
 
 
