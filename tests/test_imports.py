@@ -1,0 +1,69 @@
+"""What `import gnomon` brings: these names, and nothing heavy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import gnomon
+
+HEAVY = ("click", "duckdb", "lmdb", "numpy", "pandas", "polars", "pyarrow", "rich", "sqlalchemy", "yaml")
+
+LIGHT = (
+    "gnomon",
+    "gnomon.clock",
+    "gnomon.contracts.engine",
+    "gnomon.contracts.online",
+    "gnomon.contracts.plugins",
+    "gnomon.contracts.registry",
+    "gnomon.definitions.catalog",
+    "gnomon.errors",
+    "gnomon.plan.changes",
+    "gnomon.types",
+)
+"""What a file of definitions, or a back-end's own package, may import without paying for more."""
+
+LOADED = "import sys; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+
+
+def fresh(code: str) -> list[str]:
+    """The words a new interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_exported_names_are_exactly_these() -> None:
+    assert sorted(gnomon.__all__) == [
+        "Entity",
+        "Feature",
+        "FeatureService",
+        "FeatureStore",
+        "FeatureView",
+        "Field",
+        "FileSource",
+        "GnomonError",
+        "ValueType",
+        "__version__",
+    ]
+
+
+@pytest.mark.parametrize("name", gnomon.__all__)
+def test_exported_names_are_there(name: str) -> None:
+    assert getattr(gnomon, name) is not None
+
+
+def test_other_names_are_not() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'FeatureStor'"):
+        gnomon.FeatureStor  # noqa: B018
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_words_and_definitions_load_nothing_heavy(module: str) -> None:
+    assert set(fresh(f"import {module}; {LOADED}")) & set(HEAVY) == set()
+
+
+def test_import_takes_less_than_a_third_of_a_second_of_cpu() -> None:
+    took = "import time; began = time.process_time(); import gnomon; print(time.process_time() - began)"
+    assert min(float(fresh(took)[0]) for _ in range(3)) < 0.3
