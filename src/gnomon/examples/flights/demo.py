@@ -86,14 +86,13 @@ def run_in(folder: Path, teller: Teller, *, kept: bool) -> DemoReport:
     teller.say(
         "Flights out of New York in 2013. At its scheduled departure: will this one be more than 30 minutes late?"
     )
-    with teller.step("total"):
-        tables = make_repo(folder, teller)
-        with FeatureStore(folder) as store:
-            apply(store, teller)
-            sets = training_sets(store, teller)
-        models, scores = fit(sets, teller)
-        replayed = serve.departures(train.held_out(sets["then"]))
-        found, online_auc = replay(folder, replayed, models["then"], teller)
+    tables = make_repo(folder, teller)
+    with FeatureStore(folder) as store:
+        apply(store, teller)
+        sets = training_sets(store, teller)
+    models, scores = fit(sets, teller)
+    replayed = serve.departures(train.held_out(sets["then"]))
+    found, online_auc = replay(folder, replayed, models["then"], teller)
     tell_next(folder, teller, kept=kept)
     report = DemoReport(
         folder=folder if kept else None,
@@ -185,7 +184,7 @@ def replay(folder: Path, expected: pa.Table, model: train.Model, teller: Teller)
 
 def tell_next(folder: Path, teller: Teller, *, kept: bool) -> None:
     """Say what to try."""
-    teller.say(f"Done in {teller.seconds['total']:.0f} s. Next:\n")
+    teller.say(f"Done in {sum(teller.seconds.values()):.0f} s. Next:\n")
     if not kept:
         teller.say("   gnomon demo --keep flights         # the same, in a folder that stays, to change and try again")
     lines = (

@@ -11,7 +11,7 @@ __all__ = ["Teller"]
 
 
 class Teller:
-    """Prints lines, and times steps.
+    """Prints lines, and times steps, one at a time: a terminal has room for one bar.
 
     Args:
         quiet: print and show nothing.
