@@ -100,8 +100,8 @@ class Model:
         seen = labelled(table.filter(pc.less_equal(table["month"], LAST_TRAINING_MONTH)))
         columns = (*FACTS, *(name for name in table.column_names if "__" in name))
         classifier = HistGradientBoostingClassifier(
-            max_iter=60,
-            learning_rate=0.15,
+            max_iter=40,
+            learning_rate=0.2,
             max_leaf_nodes=31,
             min_samples_leaf=100,
             early_stopping=False,
