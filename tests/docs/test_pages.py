@@ -90,6 +90,15 @@ def test_every_decision_is_listed_with_the_design() -> None:
     assert set((DOCS / "decisions").glob("*.md")) - listed == set()
 
 
+def test_the_design_names_every_folder_and_every_module_of_the_middle_floors() -> None:
+    package = ROOT / "src" / "gnomon"
+    folders = [path.parent.relative_to(package).as_posix() for path in package.rglob("__init__.py")]
+    modules = [path.stem for floor in ("core", "plan", "flows") for path in (package / floor).glob("[!_]*.py")]
+    page = (DOCS / "design.md").read_text(encoding="utf-8")
+    named = [name.rpartition("/")[2] for name in (*folders, *modules) if name not in (".", "examples/flights")]
+    assert [name for name in named if not re.search(rf"\b{name}\b", page)] == []
+
+
 def test_the_readme_starts_with_two_commands() -> None:
     name, sentence, block = (ROOT / "README.md").read_text(encoding="utf-8").split("\n\n")[:3]
     assert name == "# gnomon"
