@@ -5,6 +5,7 @@ An engine runs the plan it is given (`gnomon.plan.as_of`); it has no as-of rule,
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -84,6 +85,10 @@ class Engine(Protocol):
 
     def load(self, question: LoadQuestion) -> pa.RecordBatchReader:
         """The rows to materialize: join keys, `__event`, `__known` (int64 µs), then the view's columns."""
+        ...
+
+    def together(self) -> AbstractContextManager[None]:
+        """Within it, small questions of this thread may share what is costly to set up; none of it stays."""
         ...
 
     def relation(self, table: pa.Table, connection: Any = None) -> Any:

@@ -155,7 +155,7 @@ class Loader:
             nonlocal rows
             for question in load.questions:
                 for batch in self.engine.load(question):
-                    yield sorted(entries_of(view, layout, batch))
+                    yield entries_of(view, layout, batch)
                     rows += len(batch)
                     self.progress.advance(len(batch))
 
@@ -255,7 +255,8 @@ def materialize(
     if start is not None and start > end:
         raise RequestError(f"the start {instant_text(start)} is after the end {instant_text(end)}.", hint="swap them.")
     chosen = _chosen(loader.snapshot, views)
-    return Report(tuple(loader.run(loader.over_range(view, start, end, anew=anew)) for view in chosen))
+    with loader.engine.together():
+        return Report(tuple(loader.run(loader.over_range(view, start, end, anew=anew)) for view in chosen))
 
 
 def materialize_incremental(loader: Loader, end: int, views: Sequence[str] | None = None) -> Report:
@@ -270,7 +271,9 @@ def materialize_incremental(loader: Loader, end: int, views: Sequence[str] | Non
         RequestError: a view is not online.
         NotRegistered: a view is unknown.
     """
-    return Report(tuple(loader.run(loader.since_last(view, end)) for view in _chosen(loader.snapshot, views)))
+    chosen = _chosen(loader.snapshot, views)
+    with loader.engine.together():
+        return Report(tuple(loader.run(loader.since_last(view, end)) for view in chosen))
 
 
 def _chosen(snapshot: Snapshot, names: Sequence[str] | None) -> list[FeatureView]:

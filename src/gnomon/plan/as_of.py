@@ -20,10 +20,10 @@ from dataclasses import dataclass
 
 from gnomon import types
 from gnomon.clock import micros_of
-from gnomon.plan.questions import AsKnown, LoadQuestion, ViewQuestion
+from gnomon.plan.questions import AsKnown, ViewQuestion
 from gnomon.types import Array, FeatureType
 
-__all__ = ["Step", "best_first", "instants_query", "load_query", "steps"]
+__all__ = ["Step", "best_first", "instants_query", "steps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,33 +111,6 @@ def best_first(schema: Sequence[tuple[str, FeatureType]]) -> str:
     'w desc, f0 desc nulls last'
     """
     return ", ".join(["w desc", *(f"{term} desc nulls last" for column in schema for term in _comparable(*column))])
-
-
-def load_query(question: LoadQuestion, rows: str) -> str:
-    """The rows that the online store should have: per key the latest usable by now, and all that wait.
-
-    Args:
-        question: the view and the instants that bound the load.
-        rows: a SELECT that gives the view's rows as k…, e, w, f….
-    """
-    view = question.view
-    keys = [f"k{place}" for place in range(len(view.join_keys))]
-    features = [f"f{place}" for place in range(len(view.schema))]
-    schema = list(zip(features, (field.dtype for field in view.schema), strict=True))
-    since = "" if question.start is None else f" and greatest(e, w) > {question.start}"
-    there = " and ".join(["true", *(f"{key} is not null" for key in keys)])
-    usable = f"greatest(e, w) <= {question.now}"
-    partition = f"partition by {', '.join(keys)}" if keys else ""
-    return f"""
-        with loaded as (
-            select {", ".join([*keys, "e", "w", *features])} from ({rows})
-            where e <= {question.end} and w <= {question.known}{since} and {there}
-        )
-        select * from loaded where {usable}
-        qualify row_number() over ({partition} order by e desc, {best_first(schema)}) = 1
-        union all
-        select * from loaded where not ({usable})
-    """
 
 
 def instants_query(question: ViewQuestion, as_known: AsKnown, rows: str, start: int, end: int) -> str:

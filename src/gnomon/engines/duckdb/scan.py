@@ -67,13 +67,24 @@ def reader(source: FileSource, paths: Sequence[str]) -> str:
     return f"read_parquet({listed}{hive}{by_name})"
 
 
-def rows_query(view: FeatureView, columns: Mapping[str, str], paths: Sequence[str]) -> str:
+def rows_query(
+    view: FeatureView,
+    columns: Mapping[str, str],
+    paths: Sequence[str],
+    *,
+    since: int | None = None,
+    until: int | None = None,
+) -> str:
     """A SELECT that gives a view's rows as k0 … kn, e, w (µs), f0 … fm, with every value of its declared type.
+
+    The bounds are hints: whole parts of a file that lie outside are never read, rows outside may still be given.
 
     Args:
         view: the view, with schema and key types resolved.
         columns: column of the source, after its field mapping → DuckDB's name of its type.
         paths: the files to read.
+        since: rows that neither happened nor became known after this instant (µs) are not needed.
+        until: rows that happened after this instant (µs) are not needed.
 
     Raises:
         SourceError: the source lacks a column.
@@ -88,9 +99,11 @@ def rows_query(view: FeatureView, columns: Mapping[str, str], paths: Sequence[st
 
     key_types = {field.name: field.dtype for field in view.entity_columns}
     event = micros(column(source.timestamp_field), columns[source.timestamp_field])
-    known = f"{event} + {0 if source.delay is None else micros_of(source.delay)}"
-    if created := source.created_timestamp_column:
-        known = f"coalesce({micros(column(created), columns[created])}, {known})"
+    delay = 0 if source.delay is None else micros_of(source.delay)
+    known, created = f"{event} + {delay}", None
+    if source.created_timestamp_column:
+        created = micros(column(source.created_timestamp_column), columns[source.created_timestamp_column])
+        known = f"coalesce({created}, {known})"
     keys = [
         f"{cast_key(column(key), columns[key], key_types[key])} as k{place}" for place, key in enumerate(view.join_keys)
     ]
@@ -99,7 +112,20 @@ def rows_query(view: FeatureView, columns: Mapping[str, str], paths: Sequence[st
         for place, field in enumerate(view.schema)
     ]
     terms = ", ".join([f"{event} as e", f"{known} as w", *keys, *features])
-    return f"select {terms} from {reader(source, paths)} where {column(source.timestamp_field)} is not null"
+    there = f"{column(source.timestamp_field)} is not null" + ("" if until is None else f" and {event} <= {until}")
+    ranges = [""] if since is None else _newer(event, created, since, max(delay, 0))
+    return " union all ".join(f"select {terms} from {reader(source, paths)} where {there}{one}" for one in ranges)
+
+
+def _newer(event: str, created: str | None, since: int, delay: int) -> list[str]:
+    """Conditions, one per SELECT, that together let pass what happened or became known after an instant.
+
+    DuckDB skips the row groups of a file by conditions on one column, not by `or` over two; hence two SELECTs.
+    """
+    happened = f" and {event} > {since - delay}"
+    if created is None:
+        return [happened]
+    return [f" and {created} > {since}", f"{happened} and ({created} is null or {created} <= {since})"]
 
 
 def micros(term: str, sql_type: str) -> str:
