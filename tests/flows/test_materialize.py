@@ -87,6 +87,51 @@ def test_a_changed_file_without_known_times_is_read_again(store: FeatureStore, r
     assert "source changed" in str(report)
 
 
+def test_a_load_that_reached_into_the_future_hides_nothing(store: FeatureStore, repo: Path, clock: ManualClock) -> None:
+    """Of rows later than the instant a load was run at, the source may not have had any then."""
+    store.materialize_incremental(day(30))
+    write(repo, "a.parquet", *ROWS, (1, 21, 21, 40, "later"))
+    write(repo, "b.parquet", (3, 22, 22, 51, "later"))
+    clock.set(day(23))
+    store.materialize_incremental()
+    assert ages(store, 1, 3) == [40, 51]
+
+
+def test_a_row_that_lands_after_it_says_it_was_known_is_found(
+    store: FeatureStore, repo: Path, clock: ManualClock
+) -> None:
+    """A job stamps its rows when it starts and writes them when it ends; a load may run in between."""
+    store.materialize_incremental()
+    write(repo, "a.parquet", *ROWS, (7, 18, 19, 70, "stamped before the load"))
+    clock.advance("1h")
+    report = store.materialize_incremental()
+    assert ages(store, 7) == [70]
+    assert "a.parquet was rewritten" in report.views[0].notes[0]
+
+
+def test_a_range_leaves_new_files_new(store: FeatureStore, repo: Path, clock: ManualClock) -> None:
+    store.materialize_incremental()
+    write(repo, "b.parquet", (7, 2, 3, 70, "old"), (8, 21, 21, 80, "new"))
+    clock.set(day(22))
+    store.materialize(day(20), day(22))
+    assert ages(store, 7, 8) == [None, 80]
+    store.materialize_incremental()
+    assert ages(store, 7, 8) == [70, 80]
+
+
+def test_views_are_named_once_or_many_times(store: FeatureStore) -> None:
+    for names in ("profile", ["profile", "profile@1"]):
+        assert [view.view for view in store.materialize_incremental(feature_views=names).views] == ["profile@1"]
+    with pytest.raises(RequestError, match="feature_views is empty"):
+        store.materialize_incremental(feature_views=[])
+
+
+def test_a_report_begins_where_the_load_was_asked_to(store: FeatureStore) -> None:
+    assert "from 2024-01-02T00:00:00Z to" in str(store.materialize(day(2), day(4)))
+    store.materialize_incremental(day(12))
+    assert "from 2024-01-12T00:00:00Z to" in str(store.materialize_incremental(day(14)))
+
+
 def test_a_load_never_goes_back(store: FeatureStore, repo: Path) -> None:
     store.materialize_incremental()
     write(repo, "b.parquet", (1, 2, 3, 99, "older"))

@@ -1,7 +1,7 @@
 """Materialize: bring the online store up to an instant, from the sources.
 
-A load looks for every row that *happened or became known* since the last one, so late rows are found wherever the
-source says when they became known, and in new files wherever it does not. Merging a row is idempotent and never goes
+A load looks for every row that *happened or became known* since the last one, and reads files that are new or were
+rewritten since then whole, so a late row is found whatever its times say. Merging a row is idempotent and never goes
 back in (event time, known time, columns), so a load that was killed is simply run again.
 """
 
@@ -25,6 +25,9 @@ from gnomon.plan.questions import LoadQuestion
 __all__ = ["Progress", "Quiet", "Report", "ViewReport", "materialize", "materialize_incremental"]
 
 MOST_FILES_REMEMBERED = 10_000
+
+Stamps = tuple[tuple[str, int, int], ...]
+"""(path, size, modification time) of files."""
 
 
 class Progress(Protocol):
@@ -97,7 +100,7 @@ class Report:
     views: tuple[ViewReport, ...]
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.views)) or "No view to materialize: none has online=True."
+        return "\n".join(map(str, self.views)) or "Nothing to load: no view that is registered has online=True."
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data."""
@@ -111,6 +114,7 @@ class Load:
     Args:
         view: the view.
         mode: `incremental`, `full`, `range` or `replace`.
+        start: rows that happened or became known before this are not looked for (µs); None for no limit.
         questions: what the engine is asked, one after the other.
         run: what the registry will remember, but for rows and the instant it finished.
         notes: what the operator should know.
@@ -118,6 +122,7 @@ class Load:
 
     view: FeatureView
     mode: str
+    start: int | None
     questions: tuple[LoadQuestion, ...]
     run: Run
     notes: tuple[str, ...] = ()
@@ -172,7 +177,7 @@ class Loader:
         return ViewReport(
             view=view.id,
             mode=load.mode,
-            start=load.questions[0].start,
+            start=load.start,
             end=load.run.end,
             rows=rows,
             changed=changed,
@@ -185,34 +190,38 @@ class Loader:
         runs = [] if anew else self.registry.runs(self.snapshot.project, view.id)
         covered = _covered(runs, fingerprint(view))
         complete = start is None or (covered is not None and start <= covered)
+        # Of files that landed since the last load a range reads only a part: they stay new.
+        files = _stamps(self.engine.files(view.source)) if start is None else runs[0].files if runs else ()
         notes: tuple[str, ...] = ()
         if runs and runs[0].fingerprint != fingerprint(view):
             notes = (
                 "the view's definition changed since its last load: an incremental load, or --replace, redoes it.",
             )
-        run = self._run(view, None if complete else start, max(end, covered or end) if complete else end, anew)
-        question = self._question(view, None if start is None else start - 1, end)
-        return Load(view=view, mode="replace" if anew else "range", questions=(question,), run=run, notes=notes)
+        run = self._run(view, None if complete else start, max(end, covered or end) if complete else end, files, anew)
+        questions = (self._question(view, None if start is None else start - 1, end),)
+        mode = "replace" if anew else "range"
+        return Load(view=view, mode=mode, start=start, questions=questions, run=run, notes=notes)
 
     def since_last(self, view: FeatureView, end: int) -> Load:
-        """A load of what happened or became known since the last one, and of files that are new since."""
+        """A load of what happened or became known since the last one, and of files that are new or changed since."""
         runs = self.registry.runs(self.snapshot.project, view.id)
         covered = _covered(runs, fingerprint(view))
+        files = self.engine.files(view.source)
         if covered is None:
-            return self._whole(view, end, changed=bool(runs) and runs[0].fingerprint != fingerprint(view))
-        unread, notes = _unread(view, self.engine.files(view.source), runs[0])
-        questions = [self._question(view, covered, end)]
+            return self._whole(view, end, files, changed=bool(runs) and runs[0].fingerprint != fingerprint(view))
+        unread, notes = _unread(files, runs[0])
+        questions = [] if len(unread) == len(files) else [self._question(view, covered, end)]
         if unread:
             questions.append(self._question(view, None, end, tuple(file.path for file in unread)))
-        run = self._run(view, None, max(end, covered), replaced=False)
-        return Load(view=view, mode="incremental", questions=tuple(questions), run=run, notes=notes)
+        run = self._run(view, None, max(end, covered), _stamps(files), replaced=False)
+        return Load(view=view, mode="incremental", start=covered, questions=tuple(questions), run=run, notes=notes)
 
-    def _whole(self, view: FeatureView, end: int, *, changed: bool) -> Load:
+    def _whole(self, view: FeatureView, end: int, files: Sequence[SourceFile], *, changed: bool) -> Load:
         """A load of everything up to an instant, in place of what an older definition loaded if it `changed`."""
-        run = self._run(view, None, end, replaced=changed)
+        run = self._run(view, None, end, _stamps(files), replaced=changed)
         notes = ("the view's definition changed: all of it is loaded anew.",) if changed else ()
-        mode = "replace" if changed else "full"
-        return Load(view=view, mode=mode, questions=(self._question(view, None, end),), run=run, notes=notes)
+        mode, questions = "replace" if changed else "full", (self._question(view, None, end),)
+        return Load(view=view, mode=mode, start=None, questions=questions, run=run, notes=notes)
 
     def _question(
         self, view: FeatureView, start: int | None, end: int, files: tuple[str, ...] | None = None
@@ -220,8 +229,7 @@ class Loader:
         now = self.clock.now()
         return LoadQuestion(view=view, start=start, end=end, known=max(end, now), now=now, files=files)
 
-    def _run(self, view: FeatureView, start: int | None, end: int, replaced: bool) -> Run:
-        files = [(file.path, file.size, file.modified) for file in self.engine.files(view.source)]
+    def _run(self, view: FeatureView, start: int | None, end: int, files: Stamps, replaced: bool) -> Run:
         now = self.clock.now()
         return Run(
             view=view.id,
@@ -232,7 +240,7 @@ class Loader:
             finished=now,
             rows=0,
             replaced=replaced,
-            files=tuple(files) if len(files) <= MOST_FILES_REMEMBERED else (),
+            files=files,
         )
 
 
@@ -277,9 +285,13 @@ def materialize_incremental(loader: Loader, end: int, views: Sequence[str] | Non
 
 
 def _chosen(snapshot: Snapshot, names: Sequence[str] | None) -> list[FeatureView]:
+    if isinstance(names, str):
+        names = [names]
+    if names is not None and not names:
+        raise RequestError("feature_views is empty.", hint="name the views, or leave it out to load all of them.")
     if names is None:
         return [view for _, view in sorted(snapshot.catalog.views.items()) if view.online]
-    views = [snapshot.catalog.view(name) for name in names]
+    views = list(dict.fromkeys(snapshot.catalog.view(name) for name in names))
     offline = [view.id for view in views if not view.online]
     if offline:
         raise RequestError(
@@ -289,34 +301,38 @@ def _chosen(snapshot: Snapshot, names: Sequence[str] | None) -> list[FeatureView
 
 
 def _covered(runs: Sequence[Run], current: str) -> int | None:
-    """Up to which instant everything is in the store; `runs` are newest first."""
+    """Up to which instant everything is in the store; `runs` are newest first.
+
+    No further than the instant a run asked at: of later rows the source may not have had any then.
+    """
     covered = None
     for run in runs:
         if run.fingerprint != current:
             break
         if run.start is None:
-            covered = run.end if covered is None else max(covered, run.end)
+            reached = min(run.end, run.started)
+            covered = reached if covered is None else max(covered, reached)
         if run.replaced:
             break
     return covered
 
 
-def _unread(view: FeatureView, files: Sequence[SourceFile], last: Run) -> tuple[list[SourceFile], tuple[str, ...]]:
-    """The files whose rows may be of any age: new ones, and, where rows carry no known time, changed ones.
+def _stamps(files: Sequence[SourceFile]) -> Stamps:
+    """What is remembered of the files read; nothing where they are too many."""
+    return tuple((one.path, one.size, one.modified) for one in files) if len(files) <= MOST_FILES_REMEMBERED else ()
 
-    A source that remembers too many files to list them is read whole.
-    """
+
+def _unread(files: Sequence[SourceFile], last: Run) -> tuple[list[SourceFile], tuple[str, ...]]:
+    """The files that may hold rows of any age not read yet: new ones and changed ones; all where none is remembered."""
     before = {path: (size, modified) for path, size, modified in last.files}
     if not before:
         return list(files), ("the source has too many files to remember: all of them are read.",)
-    new = [file for file in files if file.path not in before]
-    changed = [
-        file for file in files if before.get(file.path, (file.size, file.modified)) != (file.size, file.modified)
-    ]
+    unread = [file for file in files if before.get(file.path) != (file.size, file.modified)]
+    changed = [file.path for file in unread if file.path in before]
     if not changed:
-        return new, ()
+        return unread, ()
     note = (
-        f"source changed: {listing([file.path for file in changed], limit=3)} was rewritten since the last load; "
-        "if rows that were there before differ now, reload with --replace."
+        f"source changed: {listing(changed, limit=3)} was rewritten since the last load and is read whole; "
+        "if rows that were there before differ now or are gone, reload with --replace."
     )
-    return (new if view.source.created_timestamp_column else [*new, *changed]), (note,)
+    return unread, (note,)
