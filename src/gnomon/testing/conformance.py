@@ -6,7 +6,8 @@
             return lambda: MyStore({"path": …}, Context(repo_path=tmp_path, …))
 
 Each call of the fixture's value opens a store over the same, at first empty, storage; a store that keeps nothing
-outside its process gives a new one each time. Tests of what a store's capabilities deny are skipped.
+outside its process gives a new one each time. Tests of what a store's capabilities deny are skipped;
+what else it cannot do is declared as `gaps` (`gnomon.testing.gaps`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gnomon.contracts.online import OnlineStore, Table
+from gnomon.testing.gaps import Suite
 
 __all__ = ["MakeStore", "OnlineStoreSuite"]
 
@@ -53,7 +55,7 @@ def appended(stored: bytes | None, incoming: bytes) -> bytes | None:
     return (stored or b"") + incoming
 
 
-class OnlineStoreSuite:
+class OnlineStoreSuite(Suite):
     """The online store's contract, test by test."""
 
     @pytest.fixture

@@ -6,6 +6,7 @@
             return lambda: MyRegistry({"path": …}, Context(repo_path=tmp_path, …))
 
 Each call of the fixture's value must open the same storage anew, as another process would; it starts out empty.
+What yours cannot do is declared as `gaps` (`gnomon.testing.gaps`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from gnomon.definitions.views import FeatureView
 from gnomon.errors import ConflictError, RequestError
 from gnomon.plan.changes import apply_changes, diff
 from gnomon.testing.catalogs import states as drawn_states
+from gnomon.testing.gaps import Suite
 
 __all__ = ["Open", "RegistrySuite"]
 
@@ -40,7 +42,7 @@ _VIEW = Catalog.of([FeatureView(name="profile", entities=["user"], source=FileSo
 _examples = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors])
 
 
-class RegistrySuite:
+class RegistrySuite(Suite):
     """The registry contract, test by test."""
 
     @pytest.fixture
