@@ -21,7 +21,7 @@ from gnomon.definitions.entities import Entity
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import FileSource
 from gnomon.definitions.views import FeatureView
-from gnomon.errors import ConfigError, NotRegistered
+from gnomon.errors import ConfigError, DefinitionError, NotRegistered
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,6 +58,9 @@ class FeatureStore:
         self.config = load(self.repo_path) if config is None else config
         self.clock = SystemClock() if clock is None else clock
         self._known: tuple[Snapshot, int] | None = None
+
+    def __repr__(self) -> str:
+        return f"FeatureStore({self.project!r} at {str(self.repo_path)!r})"
 
     @property
     def project(self) -> str:
@@ -96,7 +99,7 @@ class FeatureStore:
             prune: whether definitions that are registered but not among them would be deleted.
 
         Raises:
-            DefinitionError: a definition is wrong.
+            DefinitionError: a definition is wrong, or there is none.
             SourceError: a source is missing or does not fit its definition.
         """
         from gnomon.flows.apply import plan
@@ -396,7 +399,12 @@ class FeatureStore:
         from gnomon.flows.apply import repo_definitions
 
         if objects is None or objects == []:
-            return repo_definitions(self.repo_path)
+            if found := repo_definitions(self.repo_path):
+                return found
+            raise DefinitionError(
+                f"no Python file in {self.repo_path} defines anything.",
+                hint="go to the repo's folder (gnomon -c FOLDER …), or begin one: gnomon init NAME.",
+            )
         return list(objects) if isinstance(objects, (list, tuple, set)) else [objects]
 
     def _make(self, group: str, type_name: str, options: Mapping[str, Any]) -> Any:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from gnomon.errors import DefinitionError
+from gnomon.errors import DefinitionError, nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -154,9 +154,11 @@ def coerce(value: Any, owner: str) -> FeatureType:
     if value is Decimal or value is Array:
         hint = "say which: Decimal(18, 2)." if value is Decimal else "say of what: Array(Float32)."
         raise DefinitionError(f"{owner}: the type {value.__name__} is incomplete.", hint=hint)
+    meant = nearest(str(value), SCALARS)
     raise DefinitionError(
         f"{owner}: {value!r} is no type.",
-        hint=f"use one from gnomon.types: {', '.join(SCALARS)}, Decimal(18, 2), Array(Float32).",
+        hint=(f"did you mean {meant}? " if meant else "")
+        + f"use one from gnomon.types: {', '.join(SCALARS)}, Decimal(18, 2), Array(Float32).",
     )
 
 

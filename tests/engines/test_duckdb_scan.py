@@ -93,6 +93,16 @@ def test_csv_files_and_field_mapping(engine: DuckDBEngine, tmp_path: Path) -> No
     assert got["__event"].to_pylist() == [1_704_067_200_000_000, 1_704_153_600_000_000]
 
 
+def test_csv_times_are_iso_or_text(engine: DuckDBEngine, tmp_path: Path) -> None:
+    """01/02 is January or February, depending on who reads it."""
+    for text in ("01/02/2024", "01.02.2024", "13/01/2024 10:00"):
+        (tmp_path / "a.csv").write_text(f"k;ts\n1;{text}\n")
+        assert engine.schema(FileSource(path="a.csv", timestamp_field="ts")).field("ts").type == pa.string()
+    for text in ("2024-01-02", "2024-01-02 03:04:05", "2024-01-02T03:04:05.25Z", "2024-01-02T03:04:05+02:00"):
+        (tmp_path / "a.csv").write_text(f"k,ts\n1,{text}\n")
+        assert pa.types.is_timestamp(engine.schema(FileSource(path="a.csv", timestamp_field="ts")).field("ts").type)
+
+
 def test_files_of_different_columns_are_read_as_one(engine: DuckDBEngine, tmp_path: Path) -> None:
     (tmp_path / "t").mkdir()
     pq.write_table(rows().drop_columns(["x"]), tmp_path / "t/a.parquet")

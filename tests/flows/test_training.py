@@ -42,6 +42,7 @@ def as_parquet(folder: Path) -> str:
     "spine",
     [
         lambda _: ASKED,
+        lambda _: pa.table(ASKED).to_pylist(),
         lambda _: pa.table(ASKED),
         lambda _: pa.table(ASKED).to_batches()[0],
         lambda _: as_pandas(),
@@ -290,7 +291,7 @@ def test_nanoseconds_are_floored(store: FeatureStore, repo: Path) -> None:
         ({"user_id": [1], "event_timestamp": ["yesterday"]}, "'yesterday' is no instant"),
         ({"user_id": [7.5], "event_timestamp": [day(1)]}, "user_id"),
         ({"user_id": ["x"], "event_timestamp": [day(1)]}, "user_id"),
-        ({"user_id": [1, "x"], "event_timestamp": [day(1)] * 2}, "several kinds"),
+        ({"user_id": [1, "x"], "event_timestamp": [day(1)] * 2}, "no one type"),
         ({"user_id": [1, 2], "event_timestamp": [day(1)]}, "different lengths"),
         ({"user_id": 1, "event_timestamp": day(1)}, "holds one list per column"),
         ({"user_id": [1], "event_timestamp": [day(1)], "age": [1]}, "full_feature_names=True"),

@@ -131,5 +131,5 @@ def listed(owner: str, name: str, value: object) -> tuple[Any, ...]:
     if value is None:
         return ()
     if isinstance(value, (str, bytes, Set, Mapping)) or not isinstance(value, Iterable):
-        raise DefinitionError(f"{owner}: {name} is {value!r}.", hint=f"{name} is a list: {name}=[…].")
+        raise DefinitionError(f"{owner}: {name} is {value!r:.80}.", hint=f"{name} is a list: {name}=[…].")
     return tuple(value)

@@ -20,7 +20,7 @@ from gnomon.definitions.entities import Entity
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import FileSource
 from gnomon.definitions.views import FeatureView
-from gnomon.errors import DefinitionError, NotRegistered, RequestError, UnknownFeature
+from gnomon.errors import DefinitionError, NotRegistered, RequestError, UnknownFeature, listing
 
 __all__ = ["KIND_WORDS", "Catalog", "Key"]
 
@@ -92,8 +92,21 @@ class Catalog:
 
     def with_definitions(self, changed: Mapping[Key, Definition | None]) -> Catalog:
         """A catalog with some definitions put in or (None) taken out, relinked."""
+        self._keep_join_keys(changed)
         merged = {**self.definitions, **changed}
         return Catalog(FrozenMap({key: one for key, one in merged.items() if one is not None})).relinked()
+
+    def _keep_join_keys(self, changed: Mapping[Key, Definition | None]) -> None:
+        """Refuse to give an entity other join keys under a view that is not changed with it."""
+        for view in self.views.values():
+            for entity in () if ("FeatureView", view.id) in changed else view.entities:
+                anew = changed.get(("Entity", entity.name))
+                if isinstance(anew, Entity) and anew.join_keys != entity.join_keys:
+                    raise DefinitionError(
+                        f"entity {entity.name!r} changes its join keys from {listing(entity.join_keys)} to "
+                        f"{listing(anew.join_keys)}, and feature view {view.id!r} stands on it.",
+                        hint="give the new entity another name, or apply the view anew together with it.",
+                    )
 
     @property
     def entities(self) -> Mapping[str, Entity]:

@@ -26,6 +26,9 @@ IGNORE_FILES = (".gnomonignore", ".feastignore")
 _SKIPPED_FOLDERS = {"__pycache__", "node_modules", "site-packages", "tests"}
 _SKIPPED_FILES = ("_*.py", "test_*.py", "*_test.py", "conftest.py", "setup.py")
 
+_ANOTHERS = ("pyvenv.cfg", "feature_store.yaml")
+"""What a folder holds that is a virtual environment, or another repo."""
+
 _RESERVED = {*sys.stdlib_module_names, "gnomon"}
 
 _importing = threading.RLock()
@@ -56,8 +59,8 @@ def repo_definitions(repo_path: Path | str) -> list[Definition]:
 def repo_files(repo: Path) -> list[Path]:
     """The Python files that may define something, ordered.
 
-    Left out: hidden folders, virtual environments, `tests`, files called `_*.py`, `test_*.py`, `conftest.py` or
-    `setup.py`, and what a `.gnomonignore` (or `.feastignore`) names, one glob relative to the repo a line.
+    Left out: hidden folders, virtual environments, folders that are repos of their own, `tests`, files called `_*.py`,
+    `test_*.py`, `conftest.py` or `setup.py`, and what a `.gnomonignore` (or `.feastignore`) names, one glob relative to the repo a line.
     """
     return sorted(_walk(repo, repo, tuple(_ignored(repo))))
 
@@ -68,7 +71,7 @@ def _walk(repo: Path, folder: Path, ignored: Sequence[str]) -> Iterator[Path]:
         if one.name.startswith(".") or any(fnmatch.fnmatch(relative, pattern) for pattern in ignored):
             continue
         if one.is_dir():
-            if one.name not in _SKIPPED_FOLDERS and not (one / "pyvenv.cfg").exists():
+            if one.name not in _SKIPPED_FOLDERS and not any((one / name).exists() for name in _ANOTHERS):
                 yield from _walk(repo, one, ignored)
         elif one.suffix == ".py" and not any(fnmatch.fnmatch(one.name, pattern) for pattern in _SKIPPED_FILES):
             yield one

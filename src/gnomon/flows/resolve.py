@@ -11,7 +11,7 @@ type may differ from the column's where no value changes, or the change is what 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -64,7 +64,7 @@ def resolve(catalog: Catalog, engine: Engine, *, only: Container[Key] | None = N
     ]
     schemas = {source.name: engine.schema(source) for source in sources}
     found = {source.name: _source(source, schemas[source.name]) for source in sources}
-    notes = [note for source in found.values() for note in _known_time_note(source)]
+    notes = list(_known_time_note(found.values()))
     changed: dict[Key, Definition | None] = {("FileSource", name): source for name, source in found.items()}
     for view in views:
         source = found[view.source.name]
@@ -150,11 +150,12 @@ def _type(owner: str, role: str, column: str, schema: pa.Schema) -> pa.DataType:
     )
 
 
-def _known_time_note(source: FileSource) -> Iterator[str]:
-    if not source.has_known_times:
+def _known_time_note(sources: Iterable[FileSource]) -> Iterator[str]:
+    timeless = sorted(source.name for source in sources if not source.has_known_times)
+    if timeless:
         yield (
-            f"file source {source.name!r} does not say when its rows were known, so as_known='then' equals 'now' for "
-            "it; give it a created_timestamp_column or a delay."
+            f"of {listing(timeless)} nothing says when rows were known, so as_known='then' equals 'now' for them; "
+            "a created_timestamp_column or a delay would say it."
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from itertools import chain
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ class Spine:
         """One column.
 
         Raises:
-            RequestError: it is not there, or holds things of several kinds.
+            RequestError: it is not there, or holds what Arrow cannot.
         """
         if name not in self.columns:
             raise RequestError(
@@ -59,8 +60,8 @@ class Spine:
         column = self.columns[name]
         if column is None:
             raise RequestError(
-                f"the spine's column {name!r}, {purpose}, holds values of several kinds.",
-                hint="give it one type: df[column].astype('int64'), say.",
+                f"the spine's column {name!r}, {purpose}, holds values Arrow has no one type for.",
+                hint="give it one type: df[column].astype('int64'), say; or leave it out, or ask for to_df().",
                 column=name,
             )
         return column
@@ -76,7 +77,7 @@ class Spine:
 
 
 def read_spine(given: Any, engine: Engine) -> Spine:
-    """The rows asked, from a pandas, Polars or Arrow table, a dict of columns, a Parquet path or a SQL query.
+    """The rows asked: a pandas, Polars or Arrow table, a dict of columns, a list of dicts, a Parquet path or a query.
 
     Raises:
         RequestError: it is none of these, or names a column twice.
@@ -85,6 +86,8 @@ def read_spine(given: Any, engine: Engine) -> Spine:
         return _from_arrow(engine.table(fspath(given)))
     if isinstance(given, Mapping):
         return _from_columns(given)
+    if isinstance(given, list) and all(isinstance(row, Mapping) for row in given):
+        return _from_columns({name: [row.get(name) for row in given] for name in dict.fromkeys(chain(*given))})
     if isinstance(given, (pa.Table, pa.RecordBatch)):
         return _from_arrow(pa.table(given))
     kind = type(given).__module__.partition(".")[0]
@@ -96,7 +99,7 @@ def read_spine(given: Any, engine: Engine) -> Spine:
         return _from_arrow(pa.table(given))
     raise RequestError(
         f"{type(given).__name__} is no spine.",
-        hint="pass a pandas, Polars or Arrow table, a dict of columns, a Parquet path or a SELECT.",
+        hint="pass a pandas, Polars or Arrow table, a dict of columns, a list of dicts, a Parquet path or a SELECT.",
     )
 
 

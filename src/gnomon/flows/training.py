@@ -45,7 +45,7 @@ class HindsightWarning(UserWarning):
     """A source says nothing of when its rows were known, so "then" sees them from their event time on."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class TrainingSet:
     """The answer to a training question, made when it is asked for and kept once made.
 
@@ -63,6 +63,10 @@ class TrainingSet:
     engine: Engine
     metadata: Mapping[str, Any]
     _features: pa.Table | None = field(default=None, init=False, repr=False)
+
+    def __repr__(self) -> str:
+        given, made = ", ".join(self.spine.columns), ", ".join(self.question.order)
+        return f"TrainingSet({self.spine.rows} rows: {given} → {made})"
 
     def to_arrow(self) -> pa.Table:
         """An Arrow table: the caller's columns, then the features; the metadata under the key `gnomon`.

@@ -99,8 +99,15 @@ def _check(view: FeatureView, feature: str) -> None:
 
 
 def _unreadable(reference: object) -> RequestError:
+    if isinstance(reference, (FeatureView, Projection)):
+        example = f"features=['{reference.name}:{(*reference.feature_names, 'feature')[0]}', …]"
+        return RequestError(
+            f"features names the view {reference.name!r}, not features of it.",
+            hint=f"write {example}, or put the view into a FeatureService.",
+            reference=reference,
+        )
     return RequestError(
-        f"{reference!r} names no feature.",
+        f"{reference!r:.80} names no feature.",
         hint="write 'view:feature', 'view@2:feature' for a version, or pass a feature service.",
         reference=reference,
     )

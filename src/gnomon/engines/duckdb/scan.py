@@ -63,7 +63,9 @@ def reader(source: FileSource, paths: Sequence[str]) -> str:
     hive = ", hive_partitioning = true" if any("=" in part for part in Path(paths[0]).parent.parts) else ""
     by_name = ", union_by_name = true" if len(paths) > 1 else ""
     if source.file_format == "csv":
-        return f"read_csv({listed}, sample_size = -1{hive}{by_name})"
+        # Other formats DuckDB would guess from the rows there are, and guess differently when there are more.
+        iso = ", dateformat = 'iso', timestampformat = 'iso'"
+        return f"read_csv({listed}, sample_size = -1{iso}{hive}{by_name})"
     return f"read_parquet({listed}{hive}{by_name})"
 
 
