@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon.core.casting import cast_key
+from gnomon.core.columns import as_numpy
 from gnomon.errors import RequestError
 from gnomon.types import Bool, Bytes, FeatureType, Int32, Int64, String, UnixTimestamp
 
@@ -196,9 +197,9 @@ def _wholes(column: Any, dtype: FeatureType) -> list[bytes]:
 
 def _fixed(column: Any, dtype: FeatureType) -> Any:
     if dtype != Bool:
-        return _numbers(column.cast(pa.int64()).to_numpy(), dtype)
+        return _numbers(as_numpy(column.cast(pa.int64())), dtype)
     keys = np.empty(len(column), [("tag", "S1"), ("value", "u1")])
-    keys["tag"], keys["value"] = TAGS[dtype], column.to_numpy(zero_copy_only=False)
+    keys["tag"], keys["value"] = TAGS[dtype], as_numpy(column)
     return keys
 
 

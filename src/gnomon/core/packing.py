@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon.core.cells import ARRAY_HEAD, cell_of
+from gnomon.core.columns import as_numpy
 from gnomon.core.rows import Layout
 from gnomon.types import Array, Bytes, Decimal, FeatureType, String, UnixTimestamp, to_arrow
 
@@ -37,12 +38,12 @@ def pack(layout: Layout, batch: pa.RecordBatch) -> list[bytes]:
     """
     table = np.zeros(batch.num_rows, layout.dtype)
     table["head"] = np.void(layout.head)
-    table["instants"][:, 0], table["instants"][:, 1] = batch.column(EVENT).to_numpy(), batch.column(KNOWN).to_numpy()
+    table["instants"][:, 0], table["instants"][:, 1] = as_numpy(batch.column(EVENT)), as_numpy(batch.column(KNOWN))
     tails: list[list[bytes]] = []
     ends = np.zeros(batch.num_rows, np.int64)
     for place, (name, dtype) in enumerate(layout.fields):
         column = _as(batch.column(name), to_arrow(dtype))
-        valid = None if not column.null_count else column.is_valid().to_numpy(zero_copy_only=False)
+        valid = None if not column.null_count else as_numpy(column.is_valid())
         table["present"][:, place >> 3] |= np.uint8(1 << (place & 7)) * (True if valid is None else valid)
         if layout.cells[place].variable:
             tail = _arrays(column, valid, dtype) if isinstance(dtype, Array) else _texts(column, valid)
@@ -69,7 +70,7 @@ def _slots(column: Any, dtype: FeatureType) -> Any:
         column = column.cast(pa.int64())
     if column.null_count:
         column = column.fill_null(pa.scalar(False if pa.types.is_boolean(column.type) else 0, column.type))
-    values = column.to_numpy(zero_copy_only=False)
+    values = as_numpy(column)
     if values.dtype.kind == "f" and (strange := np.isnan(values)).any():
         return np.where(strange, values.dtype.type(np.nan), values)
     return values
@@ -79,7 +80,7 @@ def _decimals(column: Any, dtype: Decimal) -> Any:
     words = np.frombuffer(column.buffers()[1] or b"", "<i8")[2 * column.offset : 2 * (column.offset + len(column))]
     words = words.reshape(-1, 2)
     if column.null_count:
-        words = words * column.is_valid().to_numpy(zero_copy_only=False)[:, None]
+        words = words * as_numpy(column.is_valid())[:, None]
     # Up to 18 digits the low word is the whole number, sign included.
     return words[:, 0] if dtype.precision <= 18 else np.ascontiguousarray(words).view("V16")[:, 0]
 
