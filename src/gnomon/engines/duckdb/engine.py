@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -56,7 +58,8 @@ class DuckDBEngine:
     def __init__(self, options: Mapping[str, Any], context: Context) -> None:
         check_options("offline_store", options, ("memory_limit", "threads", "temp_directory"))
         self._repo_path = context.repo_path.absolute()
-        self._settings = {"temp_directory": tempfile.gettempdir(), **options}
+        self._settings = dict(options)
+        self._spill = Path(str(self._settings.pop("temp_directory", tempfile.gettempdir())))
         self._shared = _Shared()
         self._connect().close()
 
@@ -167,7 +170,7 @@ class DuckDBEngine:
         """A connection with a database of its own; or, if `shared`, with the one of `together`, if there is one."""
         try:
             database = self._shared.database if shared else None
-            con = database.cursor() if database else duckdb.connect(config=dict(self._settings))
+            con = database.cursor() if database else duckdb.connect(config=self._config())
         except duckdb.Error as wrong:
             raise BackendError(
                 f"DuckDB refuses its settings {self._settings}.",
@@ -178,6 +181,11 @@ class DuckDBEngine:
         # DuckDB joins as-of by nested loop where it guesses a small left side, and then may never end.
         con.execute("set asof_loop_join_threshold = 0")
         return con
+
+    def _config(self) -> dict[str, Any]:
+        """The settings of a new database, with a folder of its own to spill into: DuckDB makes it and removes it."""
+        folder = self._repo_path / self._spill / f"gnomon-{uuid.uuid4().hex}"
+        return {**self._settings, "temp_directory": str(folder)}
 
     def _paths(self, source: FileSource) -> list[str]:
         return [file.path for file in self.files(source)]
