@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon.core.cells import ARRAY_HEAD, cell_of
-from gnomon.core.columns import as_numpy
+from gnomon.core.columns import as_numpy, without_nulls
 from gnomon.core.rows import Layout
 from gnomon.types import Array, Bytes, Decimal, FeatureType, String, UnixTimestamp, to_arrow
 
@@ -68,9 +68,7 @@ def _slots(column: Any, dtype: FeatureType) -> Any:
         return _decimals(column, dtype)
     if dtype == UnixTimestamp:
         column = column.cast(pa.int64())
-    if column.null_count:
-        column = column.fill_null(pa.scalar(False if pa.types.is_boolean(column.type) else 0, column.type))
-    values = as_numpy(column)
+    values = as_numpy(without_nulls(column))
     if values.dtype.kind == "f" and (strange := np.isnan(values)).any():
         return np.where(strange, values.dtype.type(np.nan), values)
     return values

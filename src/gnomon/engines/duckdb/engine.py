@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from gnomon import types
 from gnomon.contracts.engine import EngineCapabilities, SourceFile
 from gnomon.contracts.plugins import Context, check_options
+from gnomon.core.columns import of_integers
 from gnomon.definitions.sources import FileSource
 from gnomon.definitions.views import FeatureView
 from gnomon.engines.duckdb.scan import literal, quoted, reader, rows_query, source_files
@@ -241,8 +242,7 @@ def _span(instants: pa.ChunkedArray) -> tuple[int, int]:
 
 
 def _numbered(table: pa.Table) -> pa.Table:
-    # From a range, Arrow would make Python integers, and import pandas on the way.
-    return table.append_column("__row", pa.array(np.arange(len(table), dtype=np.int64)))
+    return table.append_column("__row", of_integers(np.arange(len(table))))
 
 
 def _keys_of(part: ViewQuestion) -> str:
