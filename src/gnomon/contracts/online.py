@@ -48,18 +48,21 @@ class OnlineCapabilities:
         persistent: values outlive the process.
         shared: several processes may use it at once.
         atomic_request: one `read` sees one snapshot, over all its tables.
+        atomic_batch: readers see all entries of a `write` or none, however many there are, also after a crash.
     """
 
     persistent: bool
     shared: bool
     atomic_request: bool
+    atomic_batch: bool
 
 
 class OnlineStore(Protocol):
     """Bytes by key, per table.
 
     Every method raises `BackendError` when the store cannot be reached or its files are broken, `NewerFormat` when
-    they were written by a newer gnomon. Nothing is half-done after an error: each batch is stored whole or not at all.
+    they were written by a newer gnomon. Nothing is half-done after an error: each batch is stored whole or not at all,
+    by a store that promises `atomic_batch`; by another, each entry is, and writing the batch again completes it.
     """
 
     capabilities: OnlineCapabilities
@@ -72,7 +75,7 @@ class OnlineStore(Protocol):
         ...
 
     def write(self, table: Table, entries: Sequence[tuple[bytes, bytes]], merge: Merge) -> int:
-        """Merge entries into the published generation, made if there is none; all of them in one step.
+        """Merge entries into the published generation, made if there is none; in one step, given `atomic_batch`.
 
         A key may stand several times; its entries are merged one after the other. Concurrent writers never lose each
         other's merges. Durable on return, as far as the store is persistent.
