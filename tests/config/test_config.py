@@ -111,7 +111,7 @@ def test_keys_that_ask_for_nothing_pass(repo: Path, line: str) -> None:
         ("project: my shop", ["project name 'my shop'", "letters"]),
         ("project: 7", ["project name 7"]),
         ("project: p\nprovider: gcp", ["provider is 'gcp'", "`provider: local`"]),
-        ("project: p\nonline_store: {type: redis}", ["type 'redis' is not supported yet", "`type: lmdb`"]),
+        ("project: p\nonline_store: {type: milvus}", ["type 'milvus' is not supported yet", "`type: lmdb`"]),
         ("project: p\nonline_store: {type: [a]}", ["online_store: type is ['a']"]),
         ("project: p\nonline_store: 7", ["online_store is 7", "{type: …}"]),
         ("project: p\noffline_store: dask", ["type 'dask' is not supported yet", "`type: duckdb`"]),

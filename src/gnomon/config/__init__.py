@@ -44,7 +44,7 @@ NOT_YET = {
 
 INSTEAD = {
     "engines": {"dask": "duckdb", "spark": "duckdb", "ray": "duckdb"},
-    "online_stores": {"sqlite": "lmdb", "redis": "lmdb", "milvus": "lmdb", "faiss": "lmdb"},
+    "online_stores": {"milvus": "lmdb", "faiss": "lmdb"},
     "registries": {"remote": "sql", "snowflake.registry": "sql"},
 }
 """Back-ends of Feast that people bring along → what serves that purpose until one is installed."""

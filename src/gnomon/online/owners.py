@@ -4,7 +4,8 @@ A generation that is being filled carries a mark: the machine, the process and a
 process is looked up. From elsewhere, or out of another container, it cannot be seen, and the deadline decides, which
 the process moves on as it works.
 
->>> mark = begin("g1", now=1_000)
+>>> begin("g1")
+>>> mark = f"{process()}|{1_000 + LEASE}"
 >>> lives("g1", mark, now=1_000), lives("g1", "", now=1_000)
 (True, False)
 >>> lives("g1", f"another machine|1|{1_000 + LEASE}", now=1_000 + LEASE)
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from gnomon.online.trust import boot_id, is_alive
 
-__all__ = ["LEASE", "begin", "end", "lives", "marked"]
+__all__ = ["LEASE", "begin", "end", "lives", "process"]
 
 LEASE = 3_600
 """Seconds a mark holds good for those who cannot see its process."""
@@ -31,10 +32,9 @@ _UNDER_WAY: set[tuple[int, str]] = set()
 """What this process fills, with its id: a forked child does not go on with what its parent began."""
 
 
-def begin(generation: str, now: int) -> str:
-    """Say that this process fills a generation from now on (seconds); returns the mark."""
+def begin(generation: str) -> None:
+    """Say that this process fills a generation from now on."""
     _UNDER_WAY.add((os.getpid(), generation))
-    return marked(now)
 
 
 def end(generation: str) -> None:
@@ -42,9 +42,9 @@ def end(generation: str) -> None:
     _UNDER_WAY.discard((os.getpid(), generation))
 
 
-def marked(now: int) -> str:
-    """This process's mark, as of now (seconds)."""
-    return f"{_machine()}|{os.getpid()}|{now + LEASE}"
+def process() -> str:
+    """This process, as the first part of a mark; the deadline, in seconds, follows after another `|`."""
+    return f"{_machine()}|{os.getpid()}"
 
 
 def lives(generation: str, mark: str, now: int) -> bool:

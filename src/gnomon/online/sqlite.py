@@ -116,7 +116,8 @@ class SqliteStore:
         self._sweep()
         with self._file.writing() as db:
             generation = _new_generation(db, keep=True)
-            _mark(db, generation, owners.begin(self._named(generation), _now()))
+            owners.begin(self._named(generation))
+            _mark(db, generation, _this_process())
         count = 0
         try:
             for entries in batches:
@@ -199,7 +200,7 @@ class SqliteStore:
         return f"{self._file.path}#{generation}"
 
     def _renew(self, db: sqlite3.Connection, generation: int) -> None:
-        moved = db.execute("UPDATE filling SET owner = ? WHERE generation = ?", (owners.marked(_now()), generation))
+        moved = db.execute("UPDATE filling SET owner = ? WHERE generation = ?", (_this_process(), generation))
         if not moved.rowcount:
             raise BackendError(
                 f"{self._file.path}: this load was taken for dead and its rows were removed.",
@@ -473,6 +474,10 @@ def _new_generation(db: sqlite3.Connection, keep: bool = False) -> int:
 
 def _mark(db: sqlite3.Connection, generation: int, owner: str) -> None:
     db.execute("INSERT OR REPLACE INTO filling VALUES (?, ?)", (generation, owner))
+
+
+def _this_process() -> str:
+    return f"{owners.process()}|{_now() + owners.LEASE}"
 
 
 def _now() -> int:
