@@ -17,6 +17,7 @@ from gnomon.clock import ManualClock
 from gnomon.contracts.plugins import Context
 from gnomon.definitions.views import FeatureView
 from gnomon.engines.duckdb.engine import DuckDBEngine
+from gnomon.errors import BackendError
 from gnomon.plan.questions import AsKnown, TrainingQuestion, ViewQuestion
 from gnomon.testing.reference import as_of, same_value
 from gnomon.testing.strategies import SourceRow, files, histories, in_unit, questions, row_views, rows_of, to_table
@@ -134,3 +135,19 @@ def test_ties_go_to_the_row_that_compares_greatest(
     assert [same_value(values[1], value, dtype) for values, value in zip(got, expected, strict=True)] == [True] * len(
         got
     )
+
+
+def test_a_question_larger_than_the_memory_allowed_says_what_to_do(tmp_path: Path) -> None:
+    """DuckDB goes to disk where it can; where it cannot, the operator reads which setting to change."""
+    view = FeatureView(
+        name="v",
+        entities=[Entity(name="k", value_type=Int64)],
+        schema=[Field("x", Int64)],
+        source=FileSource(path="t.parquet", timestamp_field="ts"),
+    )
+    pq.write_table(to_table([SourceRow((1,), 5, None, (1,))], view), tmp_path / "t.parquet")
+    engine = DuckDBEngine(
+        {"threads": 1, "memory_limit": "2MB"}, Context(repo_path=tmp_path, project="p", clock=ManualClock())
+    )
+    with pytest.raises(BackendError, match="raise memory_limit"):
+        ask(engine, view, [((key,), 5) for key in range(500_000)], "now")

@@ -97,11 +97,13 @@ class DuckDBEngine:
         """The features asked, one row per row of the spine, in its order; the spine's own columns are not in it."""
         con = self._connect()
         try:
-            self._take_spine(con, spine, question.instant)
+            with _reading(None):
+                self._take_spine(con, spine, question.instant)
             span = _span(spine[question.instant])
             for place, part in enumerate(question.views):
                 self._answer_view(con, part, question, f"_{place}", span)
-            batches = con.sql(_put_together(question)).to_arrow_reader(BATCH_ROWS)
+            with _reading(None):
+                batches = con.sql(_put_together(question)).to_arrow_reader(BATCH_ROWS)
         except BaseException:
             con.close()
             raise
