@@ -182,7 +182,7 @@ def test_a_commit_that_comes_in_between_is_a_conflict(tmp_path: Path) -> None:
             driver.execute("COMMIT")
             driver.execute("BEGIN IMMEDIATE")
 
-    sa.event.listen(registry._writer, "before_cursor_execute", come_between)
+    sa.event.listen(registry._place.writer, "before_cursor_execute", come_between)
     with pytest.raises(ConflictError, match="Version 1 is by bob"):
         commit(registry)
     assert registry.history("p")[0].by == "bob"

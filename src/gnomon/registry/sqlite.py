@@ -10,10 +10,20 @@ import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["connect"]
+__all__ = ["connect", "hint"]
 
 BUSY_SECONDS = 15.0
 """How long to wait for another process's transaction; those of gnomon take milliseconds."""
+
+_HINTS = {
+    "not a database": "it may be Feast's registry, or damaged: point `registry` in feature_store.yaml to another file "
+    "and apply again, or restore a backup.",
+    "malformed": "it is damaged: restore a backup, or move it away and apply again (its history is lost then).",
+    "locked": "another process holds it for long: find out which, and try again.",
+    "readonly": "it may not be written: check its permissions and those of its folder.",
+    "unable to open": "check that its folder is there and may be written, and that it is a file.",
+    "full": "make room on the disk and try again; nothing was half-written.",
+}
 
 
 def connect(file: Path, *, write: bool) -> sqlite3.Connection:
@@ -36,6 +46,11 @@ def connect(file: Path, *, write: bool) -> sqlite3.Connection:
     if not file.exists():
         return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     return _open(file, "mode=rw" if _may_write(file) else _read_only(file))
+
+
+def hint(error: BaseException) -> str:
+    """The next step after a driver's error."""
+    return next((step for sign, step in _HINTS.items() if sign in str(error)), "check the registry's file.")
 
 
 def _open(file: Path, mode: str) -> sqlite3.Connection:

@@ -1,0 +1,3 @@
+"""Registries' tests share one PostgreSQL server."""
+
+from postgres_server import postgres as postgres
