@@ -17,7 +17,7 @@ from gnomon.clock import ManualClock
 from gnomon.contracts.plugins import Context
 from gnomon.definitions.views import FeatureView
 from gnomon.engines.duckdb.engine import DuckDBEngine
-from gnomon.errors import BackendError
+from gnomon.errors import BackendError, SourceError
 from gnomon.plan.questions import AsKnown, TrainingQuestion, ViewQuestion
 from gnomon.testing.reference import as_of, same_value
 from gnomon.testing.strategies import SourceRow, files, histories, in_unit, questions, row_views, rows_of, to_table
@@ -151,3 +151,41 @@ def test_a_question_larger_than_the_memory_allowed_says_what_to_do(tmp_path: Pat
     )
     with pytest.raises(BackendError, match="raise memory_limit"):
         ask(engine, view, [((key,), 5) for key in range(500_000)], "now")
+
+
+def test_large_answers_of_several_views_are_set_aside_and_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut into other batches, written to files and read back, an answer is what it is in memory."""
+    views = []
+    for number, dtype in enumerate([Int64, Array(Float64), UnixTimestamp, Decimal(38, 2), Bytes]):
+        view = FeatureView(
+            name=f"v{number}",
+            entities=[Entity(name="k", value_type=Int64)],
+            schema=[Field("x", dtype)],
+            source=FileSource(path=f"{number}.parquet", timestamp_field="ts"),
+        )
+        value = {"Int64": 7, "Bytes": b"\0\xff", "UnixTimestamp": -1}.get(dtype.name, decimal.Decimal("0.01"))
+        held = [-0.0, None, NAN] if isinstance(dtype, Array) else value
+        history = [SourceRow((key,), key, None, (held,)) for key in range(0, 5000, 2)]
+        pq.write_table(to_table(history, view), tmp_path / view.source.path)
+        views.append(view)
+    parts = tuple(ViewQuestion(view=view, columns=("k",), features=(("x", view.name),)) for view in views)
+    question = TrainingQuestion(views=parts, order=("v4", "v0", "v3", "v1", "v2"), instant="t", as_known="now")
+    keys = pa.array([(place * 7919) % 5000 for place in range(5000)], pa.int64())
+    spine = pa.table([keys, pa.array([9999] * 5000, pa.int64())], names=["k", "t"])
+    engine = DuckDBEngine(
+        {"threads": 2, "temp_directory": "."}, Context(repo_path=tmp_path, project="p", clock=ManualClock())
+    )
+    whole = engine.training_set(spine, question).read_all()
+    files = sorted(tmp_path.iterdir())
+    monkeypatch.setattr("gnomon.engines.duckdb.engine.MOST_ROWS_JOINED", 10)
+    monkeypatch.setattr("gnomon.engines.duckdb.engine.BATCH_ROWS", 700)
+    aside = engine.training_set(spine, question)
+    assert str(aside.read_all().to_pydict()) == str(whole.to_pydict())
+    assert sorted(tmp_path.iterdir()) == files
+    assert whole["v0"].null_count == 2500
+    (tmp_path / "3.parquet").write_bytes(b"gone")
+    with pytest.raises(SourceError):
+        engine.training_set(spine, question)
+    assert sorted(tmp_path.iterdir()) == files

@@ -6,6 +6,7 @@ afterwards: questions never see each other, and threads may ask at the same time
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
 import uuid
@@ -18,6 +19,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from gnomon import types
 from gnomon.contracts.engine import EngineCapabilities, SourceFile
@@ -34,6 +36,8 @@ from gnomon.plan.questions import LoadQuestion, TrainingQuestion, ViewQuestion
 __all__ = ["DuckDBEngine"]
 
 BATCH_ROWS = 100_000
+MOST_ROWS_JOINED = 1_000_000
+"""Answers of several views longer than this are set aside in files, not held in memory side by side."""
 
 
 class _Shared(threading.local):
@@ -96,19 +100,24 @@ class DuckDBEngine:
     def training_set(self, spine: pa.Table, question: TrainingQuestion) -> pa.RecordBatchReader:
         """The features asked, one row per row of the spine, in its order; the spine's own columns are not in it."""
         con = self._connect()
+        folder = self._folder() if len(question.views) > 1 and len(spine) > MOST_ROWS_JOINED else None
         try:
             with _reading(None):
                 self._take_spine(con, spine, question.instant)
             span = _span(spine[question.instant])
             for place, part in enumerate(question.views):
                 self._answer_view(con, part, question, f"_{place}", span)
+                if folder:
+                    _set_aside(con, part, f"_{place}", folder)
             with _reading(None):
-                batches = con.sql(_put_together(question)).to_arrow_reader(BATCH_ROWS)
+                found = _read_together(question, folder) if folder else _put_together(con, question)
         except BaseException:
             con.close()
+            if folder:
+                shutil.rmtree(folder, ignore_errors=True)
             raise
         schema = pa.schema([pa.field(name, types.to_arrow(dtype)) for name, dtype in _answer_types(question)])
-        return pa.RecordBatchReader.from_batches(schema, _streamed(con, batches, schema))
+        return pa.RecordBatchReader.from_batches(schema, _streamed(con, found, schema))
 
     def instants(self, keys: pa.Table, question: TrainingQuestion, start: int, end: int) -> pa.Table:
         """The keys' rows repeated for `start` and for every instant in (start, end] at which an answer may change."""
@@ -190,6 +199,10 @@ class DuckDBEngine:
         folder = self._repo_path / self._spill / f"gnomon-{uuid.uuid4().hex}"
         return {**self._settings, "temp_directory": str(folder)}
 
+    def _folder(self) -> Path:
+        """A new folder to set answers aside in."""
+        return Path(tempfile.mkdtemp(prefix="gnomon-", dir=self._repo_path / self._spill))
+
     def _paths(self, source: FileSource) -> list[str]:
         return [file.path for file in self.files(source)]
 
@@ -251,19 +264,61 @@ def _keys_of(part: ViewQuestion) -> str:
     return "".join(f", {quoted(name)} as k{place}" for place, name in enumerate(part.columns))
 
 
-def _put_together(question: TrainingQuestion) -> str:
+def _put_together(con: duckdb.DuckDBPyConnection, question: TrainingQuestion) -> Iterable[pa.RecordBatch]:
     """The answer's columns beside each other, in the spine's order."""
     columns: dict[str, str] = {}
     joins = []
     for place, part in enumerate(question.views):
         names = part.view.feature_names
         columns |= {name: f"v{place}.f{names.index(feature)}" for feature, name in part.features}
-        joins.append(
-            f"left join (select link_{place}.r, f.* exclude (id) from link_{place} join found_{place} f using (id)) "
-            f"v{place} on v{place}.r = s.__row"
-        )
+        joins.append(f"left join ({_found(f'_{place}')}) v{place} on v{place}.r = s.__row")
     selected = ", ".join(f"{columns[name]} as {quoted(name)}" for name in question.order)
-    return f"select {selected} from given_rows s {' '.join(joins)} order by s.__row"
+    rows: Iterable[pa.RecordBatch] = con.sql(
+        f"select {selected} from given_rows s {' '.join(joins)} order by s.__row"
+    ).to_arrow_reader(BATCH_ROWS)
+    return rows
+
+
+def _set_aside(con: duckdb.DuckDBPyConnection, part: ViewQuestion, tag: str, folder: Path) -> None:
+    """Write one view's answer to a file, in the spine's order, and forget its tables: large answers go one by one."""
+    names = part.view.feature_names
+    selected = ", ".join(f"v.f{names.index(feature)} as {quoted(name)}" for feature, name in part.features)
+    answer = f"select {selected} from given_rows s left join ({_found(tag)}) v on v.r = s.__row order by s.__row"
+    with _reading(None):
+        con.execute(f"copy ({answer}) to {literal(str(folder / tag))} (format parquet, compression lz4)")
+        for (table,) in con.sql("select table_name from duckdb_tables()").fetchall():
+            if table.endswith(tag):
+                con.execute(f"drop table {table}")
+
+
+def _read_together(question: TrainingQuestion, folder: Path) -> Iterator[pa.RecordBatch]:
+    """The answers set aside, beside each other; their folder goes with the last row."""
+    try:
+        files = [pq.ParquetFile(folder / f"_{place}") for place in range(len(question.views))]
+        for columns in _in_step([file.iter_batches(BATCH_ROWS) for file in files]):
+            yield pa.RecordBatch.from_arrays([columns[name] for name in question.order], names=list(question.order))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _in_step(streams: Sequence[Iterator[pa.RecordBatch]]) -> Iterator[dict[str, pa.Array]]:
+    """The columns of streams of equally many rows, cut alike."""
+    waiting: list[Any] = [next(stream, None) for stream in streams]
+    while None not in waiting:
+        rows = min(map(len, waiting))
+        yield {
+            name: column
+            for batch in waiting
+            for name, column in zip(batch.schema.names, batch.slice(0, rows).columns, strict=True)
+        }
+        waiting = [
+            batch.slice(rows) if len(batch) > rows else next(stream, None)
+            for batch, stream in zip(waiting, streams, strict=True)
+        ]
+
+
+def _found(tag: str) -> str:
+    return f"select link{tag}.r, f.* exclude (id) from link{tag} join found{tag} f using (id)"
 
 
 def _answer_types(question: TrainingQuestion) -> Iterator[tuple[str, types.FeatureType]]:
@@ -278,7 +333,10 @@ def _answer_types(question: TrainingQuestion) -> Iterator[tuple[str, types.Featu
 
 
 def _streamed(
-    con: duckdb.DuckDBPyConnection, batches: pa.RecordBatchReader, schema: pa.Schema, source: FileSource | None = None
+    con: duckdb.DuckDBPyConnection,
+    batches: Iterable[pa.RecordBatch],
+    schema: pa.Schema,
+    source: FileSource | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Hand batches on in the canonical Arrow types, and let the database go with the last one."""
     with closing(con), _reading(source):
