@@ -68,7 +68,7 @@ class Server:
     """
 
     def __init__(self, kind: str, *options: str, port: int | None = None) -> None:
-        self._program, self._options = required(kind), options
+        self.kind, self._program, self._options = kind, required(kind), options
         self.port = port or free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="gnomon-redis-"))
         self._process: subprocess.Popen[str] | None = None

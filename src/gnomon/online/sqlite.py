@@ -44,6 +44,9 @@ DEFAULT_PATH = ".gnomon/online.db"
 WAIT = 60.0
 """Seconds a writer waits for the one before it."""
 
+POLL = 0.001
+"""Seconds between two tries."""
+
 SLICE = 20_000
 """Rows removed in one transaction, so that removing a generation keeps other writers waiting for milliseconds."""
 
@@ -242,11 +245,14 @@ class _File:
         """Start with no connection, and locks that nobody holds."""
         self._free: list[sqlite3.Connection] = []
         self._users: list[int] = []
-        self._gate, self._writer = threading.Condition(threading.RLock()), threading.RLock()
+        self._gate, self._forking = threading.Condition(threading.RLock()), False
+        self._turn, self._writer = threading.Lock(), threading.RLock()
 
     def borrow(self) -> sqlite3.Connection:
         """A connection that is this thread's until it is given back."""
         with self._gate:
+            while self._forking:
+                self._gate.wait()
             if not self._open:
                 raise BackendError("this online store is closed.", hint="make a new one.")
             db = self._free.pop() if self._free else self._connect()
@@ -269,16 +275,20 @@ class _File:
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction that changes something: synced when the block ends, undone when it raises."""
-        with self._writer:
+        with self._turn:  # who waits holds the turn, so a thread that writes on and on lets others in between
+            self._writer.acquire()
+        try:
             db = self.borrow()
             try:
-                db.execute("BEGIN IMMEDIATE")
+                _begin(db)
                 yield db
                 db.execute("COMMIT")
             except sqlite3.Error as wrong:
                 raise self.failure(wrong) from wrong
             finally:
                 self.give_back(db)
+        finally:
+            self._writer.release()
 
     def close(self) -> None:
         """Close what is free now, and the rest as it comes back."""
@@ -288,16 +298,17 @@ class _File:
 
     def hold(self) -> None:
         """Before a fork: wait until no other thread uses the file, close it, and let nobody open it."""
-        self._writer.acquire()
         self._gate.acquire()
+        self._forking = True
         while any(one != threading.get_ident() for one in self._users):
             self._gate.wait()
         self._close_free()
 
     def release(self) -> None:
         """After a fork, in the parent: go on."""
+        self._forking = False
+        self._gate.notify_all()
         self._gate.release()
-        self._writer.release()
 
     def failure(self, wrong: sqlite3.Error) -> BackendError:
         """What went wrong, in our words."""
@@ -370,34 +381,39 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA journal_size_limit = 67108864")
     if _format(db, path) == 0:
         _lay_out(db, path)
-    pages, page = (db.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "page_size"))
-    log = path.with_name(path.name + "-wal")
-    # With a log beside it the file may well be short: the rest of it is there.
-    if not (log.exists() and log.stat().st_size) and path.stat().st_size < pages * page:
-        raise BackendError(
-            f"{path} has {path.stat().st_size} bytes and should have {pages * page}: it is cut off.",
-            hint=f"delete {path} and load again: gnomon materialize --replace.",
-            path=str(path),
-        )
 
 
 def _lay_out(db: sqlite3.Connection, path: Path) -> None:
-    deadline = time.monotonic() + WAIT
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            break
-        except sqlite3.OperationalError as wrong:  # SQLite does not wait here by itself
-            if wrong.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.005)
-    db.execute("BEGIN IMMEDIATE")
+    _patiently(db, "PRAGMA journal_mode = WAL")
+    _begin(db)
     if _format(db, path) == 0:  # nobody was faster
         for statement in _SETUP.split(";")[:-1]:
             db.execute(statement)
         db.execute(f"PRAGMA application_id = {APPLICATION}")
         db.execute(f"PRAGMA user_version = {FORMAT}")
     db.execute("COMMIT")
+
+
+def _begin(db: sqlite3.Connection) -> None:
+    _patiently(db, "BEGIN IMMEDIATE")
+
+
+def _patiently(db: sqlite3.Connection, sql: str) -> None:
+    """Run a statement that waits for other processes.
+
+    SQLite's own waiting looks every tenth of a second, and so hardly ever gets between the batches of a busy writer.
+    """
+    deadline = time.monotonic() + WAIT
+    db.execute("PRAGMA busy_timeout = 0")
+    while True:
+        try:
+            db.execute(sql)
+            db.execute(f"PRAGMA busy_timeout = {WAIT * 1000:.0f}")
+            return
+        except sqlite3.OperationalError as wrong:
+            if wrong.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(POLL)
 
 
 def _format(db: sqlite3.Connection, path: Path) -> int:

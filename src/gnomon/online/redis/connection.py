@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, TypeVar
 
 from gnomon.errors import BackendError, MissingExtra
@@ -77,7 +77,7 @@ class Server:
     def scan(self, pattern: str) -> Iterator[list[bytes]]:
         """All keys that match, in batches; the server is free for others between them."""
         found = self._run(lambda client: client.scan_iter(match=pattern, count=SCANNED))
-        while batch := self._run(lambda _: [key for key, _ in zip(found, range(SCANNED), strict=False)]):
+        while batch := self._run(lambda _: list(islice(found, SCANNED))):
             yield batch
 
     def unlink(self, keys: Sequence[bytes]) -> None:
@@ -158,7 +158,7 @@ def failure(wrong: Exception, settings: Settings) -> BackendError:
 
 
 _ANY = ("",)
-_SECRET = "check username and password in connection_string."
+_ADDRESS = "check that the server runs, and host, port and ssl in connection_string."
 _KNOWN: tuple[tuple[type[Exception] | tuple[type[Exception], ...], tuple[str, ...], str, str], ...] = (
     (
         redis.exceptions.OutOfMemoryError,
@@ -166,12 +166,17 @@ _KNOWN: tuple[tuple[type[Exception] | tuple[type[Exception], ...], tuple[str, ..
         "it has no memory left (maxmemory), so nothing of this step was stored",
         "raise maxmemory or drop what is not needed, then run the same command again.",
     ),
-    (redis.AuthenticationError, _ANY, "it refuses the password or the user", _SECRET),
     (
         redis.RedisError,
         ("NOAUTH", "Authentication required"),
         "it wants a password",
         "add password=… to connection_string.",
+    ),
+    (
+        redis.AuthenticationError,
+        _ANY,
+        "it refuses the password or the user",
+        "check username and password in connection_string.",
     ),
     (redis.RedisError, ("NOPERM", "no permissions"), "the user may not do this", "allow it in the ACL: keys gnomon:*."),
     (
@@ -200,13 +205,20 @@ _KNOWN: tuple[tuple[type[Exception] | tuple[type[Exception], ...], tuple[str, ..
         "it is not a cluster",
         "remove redis_type: redis_cluster.",
     ),
-    (redis.RedisError, ("MOVED", "CROSSSLOT"), "it is a cluster", "set redis_type: redis_cluster."),
+    (redis.exceptions.MovedError, _ANY, "it is a cluster", "set redis_type: redis_cluster."),
+    (
+        redis.RedisError,
+        ("CROSSSLOT", "don't hash to the same slot"),
+        "it is a cluster",
+        "set redis_type: redis_cluster.",
+    ),
     (
         redis.exceptions.ClusterDownError,
         _ANY,
         "the cluster is down",
         "see `redis-cli cluster info` on one of its nodes.",
     ),
+    (redis.TimeoutError, ("connecting",), "it cannot be reached", _ADDRESS),
     (
         redis.TimeoutError,
         _ANY,
@@ -217,6 +229,6 @@ _KNOWN: tuple[tuple[type[Exception] | tuple[type[Exception], ...], tuple[str, ..
         (redis.ConnectionError, RedisClusterException, OSError),
         _ANY,
         "it cannot be reached",
-        "check that the server runs, and host, port and ssl in connection_string.",
+        _ADDRESS,
     ),
 )

@@ -1,0 +1,110 @@
+"""Processes that load an online store, to be raced and killed; what they do is said by a few lines of Python.
+
+with started(SQLITE, path, "store.write(TABLE, [(b'a', b'1')], put)") as loader: …
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+from gnomon.contracts.online import OnlineStore, Table
+from gnomon.testing.conformance import put
+
+TABLE = Table("p", "v@1")
+SQLITE = "from gnomon.online.sqlite import SqliteStore as Store; options = {'path': argv[0]}"
+REDIS = "from gnomon.online.redis.store import RedisStore as Store; options = {'connection_string': argv[0]}"
+
+LOADING = """
+    keys = [b"%d" % number for number in range(int(argv[1]))]
+    n = int(store.read([(TABLE, keys[-1:])])[0][0] or 0) + 1
+    print(n - 1, flush=True)
+    while True:
+        entries = [(key, b"%08d" % n) for key in keys]
+        if n % 2:
+            store.replace(TABLE, [entries[:100], entries[100:]], put)
+        else:
+            store.write(TABLE, entries, put)
+        print(n, flush=True)
+        n += 1
+"""
+ADDING = """
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for _ in range(int(argv[1])):
+        store.write(TABLE, [(b"a", b"x"), (b"b", b"x"), (b"c", b"x")], lambda old, new: (old or b"") + new)
+"""
+
+
+@contextmanager
+def started(kind: str, where: str, code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A process that opens a store and runs some code with `store`, `TABLE`, `put` and `argv` at hand."""
+    head = f"""
+        import sys, os
+        argv = sys.argv[1:]
+        from gnomon.contracts.online import Table
+        {kind}
+        TABLE = Table("p", "v@1")
+        put = lambda stored, incoming: incoming
+        store = Store(options)
+    """
+    script = textwrap.dedent(head) + textwrap.dedent(code)
+    command = [sys.executable, "-c", script, where, *map(str, arguments)]
+    with subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def check_kills(kind: str, where: str, make: Callable[[], OnlineStore], rows: int, times: int, step: int) -> None:
+    """Kill a loader at random instants of `write` and `replace`; every row is old or new, and a rerun completes.
+
+    Args:
+        step: rows that the store promises to change together.
+    """
+    chance, keys, least = random.Random(rows), [b"%d" % number for number in range(rows)], 0
+    for _ in range(times):
+        with started(kind, where, LOADING, rows) as loader:
+            told = [loader.stdout.readline() for _ in range(1 + chance.randrange(1, 4))]
+            for _ in range(chance.randrange(60_000)):  # lets it get somewhere into the next load
+                pass
+            loader.kill()
+            told += [line for line in loader.communicate()[0].splitlines() if line.strip()]
+        finished = max(map(int, told))
+        assert finished >= least
+        with closing(make()) as store:
+            values = [int(value) for value in store.read([(TABLE, keys)])[0]]
+        assert set(values) <= {finished, finished + 1}
+        assert all(len(set(values[at : at + step])) == 1 for at in range(0, rows, step))
+        least = min(values)
+    assert least > times
+    with closing(make()) as store:
+        assert store.replace(TABLE, [[(key, b"0") for key in keys]], put) == rows
+        assert set(store.read([(TABLE, keys)])[0]) == {b"0"}
+
+
+def check_race(kind: str, where: str, make: Callable[[], OnlineStore], rounds: int) -> None:
+    """Two processes add to the same keys: nothing is lost, and what a reader sees never goes back."""
+    with (
+        closing(make()) as store,
+        started(kind, where, ADDING, rounds) as one,
+        started(kind, where, ADDING, rounds) as two,
+    ):
+        for loader in (one, two):
+            assert loader.stdout.readline() == "ready\n"
+        for loader in (one, two):
+            loader.stdin.write("go\n")
+            loader.stdin.flush()
+        seen = [[0, 0, 0]]
+        while one.poll() is None or two.poll() is None:
+            now = [len(value or b"") for value in store.read([(TABLE, [b"a", b"b", b"c"])])[0]]
+            assert all(late >= early for early, late in zip(seen[-1], now, strict=True))
+            seen.append(now)
+        assert (one.returncode, two.returncode) == (0, 0)
+        assert store.read([(TABLE, [b"a", b"b", b"c"])]) == [[b"x" * 2 * rounds] * 3]
+        assert len({tuple(one) for one in seen}) > 2
