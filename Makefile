@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench clean
+.PHONY: help install demo test check format tables bench clean
 
 help:  ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ check: install  ## lint, format, types and import rules
 format: install  ## put every file into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+tables: install  ## write the pages that are made from code: docs/what-works-where.md
+	$(BIN)/python docs/what_works_where.py
 
 bench: install  ## measure, and write the table into bench/README.md
 	$(BIN)/python -m bench
