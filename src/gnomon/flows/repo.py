@@ -60,7 +60,8 @@ def repo_files(repo: Path) -> list[Path]:
     """The Python files that may define something, ordered.
 
     Left out: hidden folders, virtual environments, folders that are repos of their own, `tests`, files called `_*.py`,
-    `test_*.py`, `conftest.py` or `setup.py`, and what a `.gnomonignore` (or `.feastignore`) names, one glob relative to the repo a line.
+    `test_*.py`, `conftest.py` or `setup.py`, and what a `.gnomonignore` (or `.feastignore`) names, one glob relative
+    to the repo a line.
     """
     return sorted(_walk(repo, repo, tuple(_ignored(repo))))
 
