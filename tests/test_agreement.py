@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis_server import redis_server  # noqa: F401  (a fixture)
 
 from gnomon import FeatureStore, FeatureView
 from gnomon.clock import ManualClock, to_micros
@@ -17,10 +19,26 @@ from gnomon.testing.strategies import histories, questions, row_views, rows_of, 
 from gnomon.types import Array, FeatureType, UnixTimestamp
 
 
-def store_in(folder: Path, online: str, clock: ManualClock) -> FeatureStore:
-    return FeatureStore(
-        folder, config=RepoConfig(project="p", repo_path=folder, online_store=Backend(online)), clock=clock
-    )
+def store_in(folder: Path, online: Backend, clock: ManualClock) -> FeatureStore:
+    return FeatureStore(folder, config=RepoConfig(project="p", repo_path=folder, online_store=online), clock=clock)
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> Iterator[Callable[[], Backend]]:
+    """Gives an online store of a type, empty each time."""
+    if request.param != "redis":
+        yield lambda: Backend(request.param)
+        return
+    driver = pytest.importorskip("redis")
+    server = request.getfixturevalue("redis_server")
+
+    with driver.Redis(port=server.port) as client:
+
+        def emptied() -> Backend:
+            client.flushall()
+            return Backend("redis", {"connection_string": server.address})
+
+        yield emptied
 
 
 def plain(value: object, dtype: FeatureType) -> object:
@@ -34,12 +52,15 @@ def plain(value: object, dtype: FeatureType) -> object:
     return value
 
 
-@pytest.mark.parametrize("online", ["memory", "lmdb"])
+@pytest.mark.parametrize("backend", ["memory", "lmdb", "sqlite", "redis"], indirect=True)
 @pytest.mark.filterwarnings("ignore::gnomon.flows.training.HindsightWarning")
-@settings(max_examples=max(20, settings.default.max_examples // 5))
+@settings(
+    max_examples=max(20, settings.default.max_examples // 5),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # it gives an empty store each time
+)
 @given(data=st.data())
 def test_training_serving_and_the_oracle_agree(
-    tmp_path_factory: pytest.TempPathFactory, online: str, data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, backend: Callable[[], Backend], data: st.DataObject
 ) -> None:
     """A feed is loaded again and again as time goes by; at every stop each key's answer is what the oracle says."""
     view = data.draw(row_views())
@@ -50,7 +71,7 @@ def test_training_serving_and_the_oracle_agree(
     folder = tmp_path_factory.mktemp("repo")
     pq.write_table(to_table(history, view), folder / view.source.path)
     clock = ManualClock()
-    with store_in(folder, online, clock) as store:
+    with store_in(folder, backend(), clock) as store:
         store.apply([view])
         references = [f"{view.name}:{name}" for name in view.feature_names]
         for stop in stops:

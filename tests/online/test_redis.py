@@ -444,9 +444,9 @@ def test_over_tls(tmp_path):
             with closing(RedisStore({"connection_string": text})) as store:
                 store.write(TABLE, [(b"a", b"1")], put)
                 assert store.read([(TABLE, [b"a"])]) == [[b"1"]]
-        with closing(RedisStore({"connection_string": f"127.0.0.1:{port},ssl=true,password={SECRET}"})) as store:
-            with pytest.raises(BackendError, match=r"cannot be reached[\s\S]*CERTIFICATE_VERIFY_FAILED"):
-                store.read([(TABLE, [b"a"])])
+        distrusted = {"connection_string": f"127.0.0.1:{port},ssl=true,password={SECRET}"}
+        with closing(RedisStore(distrusted)) as store, pytest.raises(BackendError, match="CERTIFICATE_VERIFY_FAILED"):
+            store.read([(TABLE, [b"a"])])
         plain = {"connection_string": f"{server.address},ssl=true,password={SECRET}", "socket_timeout": 0.1}
         with closing(RedisStore(plain)) as store, pytest.raises(BackendError, match="ssl in connection_string"):
             store.read([(TABLE, [b"a"])])
