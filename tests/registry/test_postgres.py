@@ -378,17 +378,10 @@ def test_nobody_is_left_to_ask(url: str, wire: CuttingProxy) -> None:
     """Then the error says that it does not know, and where to look."""
     registry = opened(through(wire, url))
     commit(registry)
+    wire.down_once_cut = True
     wire.cut_around(COMMIT, once=LOCKED, how="answer")
-
-    def go_down() -> None:
-        wire.has_cut.wait(60)
-        wire.down = True
-
-    watcher = threading.Thread(target=go_down)
-    watcher.start()
     with pytest.raises(BackendError, match="whether it did is not known") as caught:
         commit(registry, after=1)
-    watcher.join()
     assert "gnomon history" in (caught.value.hint or "")
     assert state(url)[0] == 2
 

@@ -4,7 +4,8 @@
         wire.cut_after(sent=120)       # the server never gets byte 121 of a connection
         client = connect(port=wire.port)
 
-It is cut once; later connections pass whole. While it is `down` every new one is hung up on.
+It is cut once; later connections pass whole. While it is `down` every new one is hung up on; with `down_once_cut` that
+begins before the client can notice that an answer is lost.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class CuttingProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.sent = self.received = 0
-        self.down = False
+        self.down = self.down_once_cut = False
         self.has_cut = threading.Event()
         self.go_on = threading.Event()
         self._limits: tuple[int | None, int | None] = (None, None)
@@ -115,6 +116,7 @@ class _Connection:
         while piece := self._server.recv(65536):
             self._wire.received += len(piece)
             if self._answer_lost:
+                self._wire.down = self._wire.down_once_cut
                 self._wire.has_cut.set()
                 return
             if self._received is not None and self._wire.received > self._received:
