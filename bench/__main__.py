@@ -20,13 +20,13 @@ def main() -> None:
     if unknown:
         parser.error(f"there is no group {unknown[0]!r}; there are {', '.join(GROUPS)}.")
     for name in asked:
-        began, made = time.perf_counter(), list[Row]()
+        began, where, made = time.perf_counter(), machine(), list[Row]()
         print(f"\n{name}", flush=True)
         for row in importlib.import_module(f"bench.{name}").rows():
             print(row, flush=True)
             made.append(row)
         took, today = time.perf_counter() - began, datetime.now(timezone.utc).date()
-        written(name, f"{machine()}; {today}, measured in {took:.0f} s.\n\n{table(made)}")
+        written(name, f"{where}; {today}, measured in {took:.0f} s.\n\n{table(made)}")
 
 
 if __name__ == "__main__":

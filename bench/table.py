@@ -56,10 +56,11 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def machine() -> str:
-    """What it ran on, in a line."""
+    """What it runs on, and how busy that is, in a line."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
     parts = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "pyarrow", "lmdb", "numpy"))
-    return f"{os.cpu_count()} cores, {memory:.0f} GiB; Python {platform.python_version()}, {parts}"
+    load = f"load average {os.getloadavg()[0]:.1f} as it began"
+    return f"{os.cpu_count()} cores, {memory:.0f} GiB, {load}; Python {platform.python_version()}, {parts}"
 
 
 def written(name: str, made: str) -> None:
