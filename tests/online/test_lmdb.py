@@ -130,6 +130,50 @@ def test_a_file_that_is_cut_off_is_found_on_opening(path):
         LmdbStore({"path": str(path)})
 
 
+def missing(env, path):
+    """How many bytes the file has fewer than its pages would take."""
+    pages, page = env.info()["last_pgno"] + 1, env.stat()["psize"]
+    return pages * page - (path / "data.mdb").stat().st_size
+
+
+def end_in_unwritten_pages(path):
+    """Let LMDB take and free pages at the end in one transaction, which leaves them unwritten; how many bytes."""
+    keys = [b"z%02d" % n for n in range(20)]
+    with closing(driver.open(str(path))) as env:
+        for _ in range(10):
+            with env.begin(write=True) as txn:
+                for key in keys:
+                    txn.put(key, b"x" * 1500)
+                for key in keys[:0:-1]:
+                    txn.delete(key)
+            if (lacking := missing(env, path)) > 0:
+                return lacking
+    return 0
+
+
+def test_a_file_that_lacks_only_free_pages_is_whole(path):
+    entries = [(b"%d" % n, b"x" * 1000) for n in range(1000)]
+    with closing(LmdbStore({"path": str(path)})) as store:
+        store.write(TABLE, entries, put)
+    lacking, short = end_in_unwritten_pages(path), (path / "data.mdb").stat().st_size
+    assert lacking > 0
+    with closing(LmdbStore({"path": str(path)})) as store:
+        assert (path / "data.mdb").stat().st_size == short + lacking
+        assert store.read([(TABLE, [key for key, _ in entries])]) == [[value for _, value in entries]]
+        assert store.write(TABLE, [(b"more", b"y" * 9000)], put) == 1
+
+
+@pytest.mark.parametrize("bytes_lost", [1, 4096, 5 * 4096])
+def test_a_file_that_lacks_a_used_page_is_left_as_it_is_and_refused(path, bytes_lost):
+    with closing(LmdbStore({"path": str(path)})) as store:
+        store.write(TABLE, [(b"%d" % n, b"x" * 1000) for n in range(1000)], put)
+    size = (path / "data.mdb").stat().st_size - bytes_lost
+    os.truncate(path / "data.mdb", size)
+    with pytest.raises(BackendError, match="cut off"):
+        LmdbStore({"path": str(path)})
+    assert (path / "data.mdb").stat().st_size == size
+
+
 def test_the_map_grows_by_itself(path):
     with closing(LmdbStore({"path": str(path), "map_size": 1 << 16})) as store:
         entries = [(b"%06d" % n, b"x" * 500) for n in range(5_000)]

@@ -25,6 +25,8 @@ import hashlib
 import os
 import secrets
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -51,6 +53,14 @@ READERS = 1024
 LONGEST = 511 - 6
 SLICE = 20_000
 """Rows removed in one transaction, so that removing a generation keeps other writers waiting for milliseconds."""
+
+# Run in a process of its own, since reading behind the end of a mapped file kills the reader. A compacting copy reads
+# each page in use, the list of free pages too, and fails when they do not add up.
+_READ_ALL = """
+import lmdb, os, sys
+with lmdb.open(sys.argv[1], readonly=True) as env, open(os.devnull, "wb") as nowhere:
+    env.copyfd(nowhere.fileno(), compact=True)
+"""
 
 _POINTER = struct.Struct(">IQ")
 # LMDB reports a write cut short, which a full disk causes, as an input/output error.
@@ -333,7 +343,7 @@ class _Environment:
     def _check(self, handle: Any) -> None:
         pages, page = handle.info()["last_pgno"] + 1, handle.stat()["psize"]
         size = (self.path / "data.mdb").stat().st_size
-        if size < pages * page and pages > 2:
+        if size < pages * page and pages > 2 and not (size % page == 0 and self._lengthen(size, pages * page)):
             raise BackendError(
                 f"{self.path}: data.mdb has {size} bytes and should have {pages * page}: it is cut off.",
                 hint=f"delete the folder {self.path} and load it again: gnomon materialize --replace.",
@@ -348,6 +358,23 @@ class _Environment:
             handle.sync(True)
         elif int(found) > FORMAT:
             raise NewerFormat(path=str(self.path), found=int(found), supported=FORMAT)
+
+    def _lengthen(self, size: int, needed: int) -> bool:
+        """Give the file its full length if it lacks only pages nobody uses; False: it lacks others.
+
+        LMDB does not write a page that was taken and freed in one transaction, so a sound file may be short.
+        """
+        search = os.pathsep.join(filter(None, sys.path))
+        command = [sys.executable, "-P", "-c", _READ_ALL, str(self.path)]
+        if subprocess.run(
+            command, env={**os.environ, "PYTHONPATH": search}, capture_output=True, check=False
+        ).returncode:
+            return False
+        if hasattr(os, "posix_fallocate"):  # elsewhere each opening checks anew
+            # Unlike truncating, this cannot take away what a writer appends meanwhile.
+            with (self.path / "data.mdb").open("r+b") as file:
+                os.posix_fallocate(file.fileno(), size, needed - size)
+        return True
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
