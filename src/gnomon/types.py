@@ -238,3 +238,23 @@ def _read(text: str) -> FeatureType | None:
         element = _read(match[1])
         return None if element is None else Array(element)
     return None
+
+
+def fits(found: FeatureType, declared: FeatureType) -> bool:
+    """Whether a column of one type may be declared as another: where the cast keeps values, fails, or says float.
+
+    >>> fits(Int32, Int64), fits(Float64, Int64), fits(Int64, Decimal(18, 2)), fits(Decimal(20, 0), Int64)
+    (True, False, True, True)
+    """
+    whole = (Int32, Int64)
+    if found == declared:
+        return True
+    if isinstance(found, Array) and isinstance(declared, Array):
+        return fits(found.element, declared.element)
+    if declared in (Float32, Float64):
+        return found in (*whole, Float32, Float64) or isinstance(found, Decimal)
+    if isinstance(found, Decimal):
+        if isinstance(declared, Decimal):
+            return declared.scale >= found.scale
+        return declared in whole and found.scale == 0
+    return found in whole and (declared in whole or isinstance(declared, Decimal))

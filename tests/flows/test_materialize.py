@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from shop import ROWS, day, profile, profiles
 
-from gnomon import FeatureStore, FeatureView, Field, FileSource
+from gnomon import Entity, FeatureStore, FeatureView, Field, FileSource
 from gnomon.clock import ManualClock, from_micros
 from gnomon.errors import NotRegistered, RequestError, SourceError
 from gnomon.types import Float64, Int64, String
@@ -313,3 +314,72 @@ def test_a_clock_that_goes_back_loses_nothing(store: FeatureStore, clock: Manual
     clock.set(day(21))
     store.materialize_incremental()
     assert ages(store, 1, 3) == [31, 50]
+
+
+def test_a_store_that_lost_a_view_gets_all_of_it_again(store: FeatureStore, clock: ManualClock) -> None:
+    """The registry may remember a load into a store that is another one now."""
+    store.materialize_incremental()
+    store.online.drop(store.online.tables("shop")[0])
+    clock.advance("1h")
+    assert store.materialize_incremental().views[0].mode == "full"
+    assert ages(store, 1, 3) == [31, 50]
+
+
+def test_a_project_without_views_has_nothing_to_load(store: FeatureStore) -> None:
+    store.teardown()
+    with pytest.raises(RequestError, match="no feature view is registered in project 'shop'"):
+        store.materialize_incremental()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([0.5]),
+        pa.array(["7"]),
+        pa.array([1], pa.decimal128(5, 2)),
+        pa.array([[1]]),
+    ],
+)
+def test_a_file_of_other_types_is_refused_by_loads_and_training_sets(
+    store: FeatureStore, repo: Path, clock: ManualClock, values: pa.Array
+) -> None:
+    """It came after the definition was checked; a cast could change its values, or those of every other file."""
+    store.materialize_incremental()
+    other = profiles((1, 19, 19, 1, "x")).set_column(3, "age", values)
+    pq.write_table(other, repo / "profiles" / "b.parquet")
+    clock.advance("1d")
+    with pytest.raises(SourceError):
+        store.materialize_incremental()
+    with pytest.raises(SourceError):
+        store.get_historical_features({"user_id": [1], "event_timestamp": [day(20)]}, AGES).to_arrow()
+    assert ages(store, 1, 3) == [31, 50]
+
+
+def test_csv_values_are_read_as_they_are_written(store: FeatureStore, repo: Path, clock: ManualClock) -> None:
+    """What a column looks like depends on which rows and files there are; what it is was declared."""
+    folder = repo / "words"
+    folder.mkdir()
+    (folder / "1.csv").write_text("word,ts,n,said\nA1,2024-01-01,1,a\n007,2024-01-01,2,b\n")
+    words = FeatureView(
+        name="words",
+        entities=[Entity(name="word", value_type=String)],
+        schema=[Field("n", Int64), Field("said", String)],
+        source=FileSource(name="words", path="words", file_format="csv", timestamp_field="ts", delay="0s"),
+    )
+    store.apply([words])
+    store.materialize_incremental(feature_views=["words"])
+    said = ["8.50", "1e3", "0x1F", "2024-01-02", "inf", "0.1234567890123456789", "true"]
+    rows = "".join(f"{number + 0.5},2024-01-02,{number},{text}\n" for number, text in enumerate(said))
+    (folder / "2.csv").write_text("word,ts,n,said\n" + rows)
+    clock.advance("1d")
+    store.materialize_incremental(feature_views=["words"])
+    keys = {"word": ["A1", "007", *(f"{number + 0.5}" for number in range(len(said)))]}
+    served = store.get_online_features(["words:n", "words:said"], keys).to_dict()
+    asked = {**keys, "event_timestamp": [day(20)] * len(keys["word"])}
+    trained = store.get_historical_features(asked, ["words:n", "words:said"], as_known="then").to_arrow()
+    assert served["said"] == trained["said"].to_pylist() == ["a", "b", *said]
+    assert served["n"] == trained["n"].to_pylist() == [1, 2, *range(len(said))]
+    (folder / "3.csv").write_text("word,ts,n,said\nB,2024-01-02,1.5,c\n")
+    clock.advance("1d")
+    with pytest.raises(SourceError, match=r"1\.5 is no Int64"):
+        store.materialize_incremental(feature_views=["words"])

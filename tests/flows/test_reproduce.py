@@ -13,7 +13,7 @@ from shop import ROWS, day, model, profile, profiles
 
 from gnomon import FeatureStore
 from gnomon.clock import ManualClock
-from gnomon.errors import RequestError
+from gnomon.errors import RequestError, SourceError
 from gnomon.flows.reproduce import SourceChangedWarning
 
 ASKED = {"user_id": [1, 2, 3], "event_timestamp": [day(16)] * 3, "label": [0, 1, 0]}
@@ -49,3 +49,19 @@ def test_what_is_no_training_set_is_refused(store: FeatureStore, repo: Path) -> 
         store.reproduce(pa.table(ASKED))
     with pytest.raises(RequestError, match="cannot be read"):
         store.reproduce(repo / "nowhere.parquet")
+
+
+def test_files_that_came_since_do_not_count(store: FeatureStore, repo: Path) -> None:
+    """Whatever the times of their rows: nothing in a file says when the file came."""
+    first = store.get_historical_features(ASKED, model).to_arrow()
+    pq.write_table(profiles((2, 7, 7, 42, "back-filled")), repo / "profiles" / "b.parquet")
+    assert store.reproduce(first).to_arrow().to_pydict() == first.to_pydict()
+    assert store.get_historical_features(ASKED, model).to_arrow()["age"].to_pylist() == [31, 42, 50]
+
+
+def test_a_file_that_is_gone_is_an_error(store: FeatureStore, repo: Path) -> None:
+    pq.write_table(profiles((2, 7, 7, 42, "x")), repo / "profiles" / "b.parquet")
+    first = store.get_historical_features(ASKED, model).to_arrow()
+    (repo / "profiles" / "b.parquet").unlink()
+    with pytest.warns(SourceChangedWarning, match=r"b\.parquet"), pytest.raises(SourceError, match=r"b\.parquet"):
+        store.reproduce(first).to_arrow()

@@ -100,7 +100,7 @@ class Report:
     views: tuple[ViewReport, ...]
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.views)) or "Nothing to load: no view that is registered has online=True."
+        return "\n".join(map(str, self.views)) or "Nothing to load: no view has online=True."
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data."""
@@ -189,7 +189,7 @@ class Loader:
         """A load of what happened or became known from `start` on; `anew`, in place of all that is there."""
         runs = [] if anew else self.registry.runs(self.snapshot.project, view.id)
         covered = _covered(runs, fingerprint(view))
-        complete = start is None or (covered is not None and start <= covered)
+        complete = start is None or (covered is not None and start <= covered and self._is_there(view))
         # Of files that landed since the last load a range reads only a part: they stay new.
         files = _stamps(self.engine.files(view.source)) if start is None else runs[0].files if runs else ()
         notes: tuple[str, ...] = ()
@@ -207,7 +207,7 @@ class Loader:
         runs = self.registry.runs(self.snapshot.project, view.id)
         covered = _covered(runs, fingerprint(view))
         files = self.engine.files(view.source)
-        if covered is None:
+        if covered is None or not self._is_there(view):
             return self._whole(view, end, files, changed=bool(runs) and runs[0].fingerprint != fingerprint(view))
         unread, notes = _unread(files, runs[0])
         questions = [] if len(unread) == len(files) else [self._question(view, covered, end)]
@@ -215,6 +215,10 @@ class Loader:
             questions.append(self._question(view, None, end, tuple(file.path for file in unread)))
         run = self._run(view, None, max(end, covered), _stamps(files), replaced=False)
         return Load(view=view, mode="incremental", start=covered, questions=tuple(questions), run=run, notes=notes)
+
+    def _is_there(self, view: FeatureView) -> bool:
+        """Whether the store has anything of the view: it may be another one than the registry remembers, or new."""
+        return table_of(self.snapshot.project, view) in self.store.tables(self.snapshot.project)
 
     def _whole(self, view: FeatureView, end: int, files: Sequence[SourceFile], *, changed: bool) -> Load:
         """A load of everything up to an instant, in place of what an older definition loaded if it `changed`."""
@@ -287,6 +291,11 @@ def materialize_incremental(loader: Loader, end: int, views: Sequence[str] | Non
 def _chosen(snapshot: Snapshot, names: Sequence[str] | None) -> list[FeatureView]:
     if isinstance(names, str):
         names = [names]
+    if not snapshot.catalog.views:
+        raise RequestError(
+            f"no feature view is registered in project {snapshot.project!r}.",
+            hint="go to the repo's folder (gnomon -c FOLDER …), or run `gnomon apply` first.",
+        )
     if names is not None and not names:
         raise RequestError("feature_views is empty.", hint="name the views, or leave it out to load all of them.")
     if names is None:

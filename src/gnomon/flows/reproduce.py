@@ -1,8 +1,7 @@
 """Make a training set again, from what it says about itself.
 
-A set carries its question: the features, the version of the registry they were defined in, `as_known`, when it was
-made, and the files that were read. Sources only grow, so leaving out what became known since gives the same answers;
-a file that was read and is no longer what it was is named.
+A set carries its question: the features, the version of the registry they were defined in, `as_known`, and the files
+that were read. Those files and no others are read again; one that is no longer what it was is named.
 """
 
 from __future__ import annotations
@@ -56,15 +55,15 @@ def reproduce(registry: Registry, engine: Engine, clock: Clock, made: pa.Table |
             SourceChangedWarning,
             stacklevel=3,
         )
-    hindsight = told["made_at"] if told["as_known"] == "now" and now != then else told["as_known"]
     return get_historical_features(
         snapshot,
         engine,
         clock,
         table.select([name for name in table.column_names if name not in told["features"]]),
         told["asked"],
-        as_known=hindsight,
+        as_known=told["as_known"],
         full_feature_names=told["full_feature_names"],
+        files={name: tuple(files) for name, files in then.items()},
     )
 
 

@@ -22,7 +22,7 @@ from gnomon.definitions.entities import Field, check_key_type
 from gnomon.definitions.sources import FileSource
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import DefinitionError, listing, nearest_hint
-from gnomon.types import Array, Decimal, FeatureType, Float32, Float64, Int32, Int64, String, from_arrow
+from gnomon.types import Float32, Float64, Int32, Int64, String, fits, from_arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,26 +70,6 @@ def resolve(catalog: Catalog, engine: Engine, *, only: Container[Key] | None = N
         source = found[view.source.name]
         changed["FeatureView", view.id] = _view(replace(view, source=source), schemas[source.name], notes)
     return Resolved(catalog=catalog.with_definitions(changed), notes=tuple(notes))
-
-
-def fits(found: FeatureType, declared: FeatureType) -> bool:
-    """Whether a column of one type may be declared as another; the module says which and why.
-
-    >>> fits(Int32, Int64), fits(Float64, Int64), fits(Int64, Decimal(18, 2)), fits(Decimal(20, 0), Int64)
-    (True, False, True, True)
-    """
-    whole = (Int32, Int64)
-    if found == declared:
-        return True
-    if isinstance(found, Array) and isinstance(declared, Array):
-        return fits(found.element, declared.element)
-    if declared in (Float32, Float64):
-        return found in (*whole, Float32, Float64) or isinstance(found, Decimal)
-    if isinstance(found, Decimal):
-        if isinstance(declared, Decimal):
-            return declared.scale >= found.scale
-        return declared in whole and found.scale == 0
-    return found in whole and (declared in whole or isinstance(declared, Decimal))
 
 
 def _source(source: FileSource, schema: pa.Schema) -> FileSource:
@@ -209,12 +189,12 @@ def _inferred(owner: str, view: FeatureView, schema: pa.Schema, notes: list[str]
     source = view.source
     taken = {*view.join_keys, source.timestamp_field, source.created_timestamp_column, source.event_id}
     for column in schema:
-        if column.name in taken:
+        if column.name in taken or column.name.startswith("__index_level_"):  # pandas leaves its index there
             continue
         dtype = from_arrow(column.type)
         if dtype is None:
             notes.append(f"{owner}: column {column.name!r} is left out: no type holds {column.type}.")
-        elif ":" in column.name or not column.name.isprintable():
+        elif ":" in column.name or not column.name.isprintable() or column.name.startswith("__"):
             notes.append(f"{owner}: column {column.name!r} is left out: its name cannot be a feature's.")
         else:
             yield Field(column.name, dtype)

@@ -169,6 +169,7 @@ def get_historical_features(
     entities: Any = None,
     start_date: datetime | str | int | None = None,
     end_date: datetime | str | int | None = None,
+    files: Mapping[str, tuple[str, ...]] | None = None,
 ) -> TrainingSet:
     """Ask for the features of every row of `entity_df`, or of `entities` over a span of time.
 
@@ -184,6 +185,7 @@ def get_historical_features(
             instant up to `end_date` at which an answer may change.
         start_date: the first instant for `entities`.
         end_date: the last instant for `entities`; by default the clock's now.
+        files: of a source, by name, the only files that count; by default all it has.
 
     Raises:
         RequestError: the question cannot be understood, or the spine does not fit it.
@@ -192,7 +194,9 @@ def get_historical_features(
     """
     asked_at = clock.now()
     views, order = resolve(snapshot.catalog, features, full_feature_names)
-    question = TrainingQuestion(views=views, order=order, instant=INSTANT_COLUMN, as_known=_as_known(as_known))
+    question = TrainingQuestion(
+        views=views, order=order, instant=INSTANT_COLUMN, as_known=_as_known(as_known), files=files or {}
+    )
     if (entity_df is None) == (entities is None):
         raise RequestError(
             "say which rows are asked, once.",
@@ -290,7 +294,11 @@ def _metadata(
         "reproducible": latest is None or latest <= asked_at,
         "sources_without_known_times": timeless,
         "files": {
-            name: [[file.path, file.size, file.modified] for file in engine.files(source)]
+            name: [
+                [file.path, file.size, file.modified]
+                for file in engine.files(source)
+                if file.path in question.files.get(name, (file.path,))
+            ]
             for name, source in sources.items()
         },
     }

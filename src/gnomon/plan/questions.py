@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from gnomon.definitions.views import FeatureView
@@ -37,12 +38,14 @@ class TrainingQuestion:
         order: names of the answer's columns, in order.
         instant: the spine's column of instants, int64 µs.
         as_known: how much hindsight is allowed.
+        files: of a source, by name, the only files (absolute paths) that count; sources left out count whole.
     """
 
     views: tuple[ViewQuestion, ...]
     order: tuple[str, ...]
     instant: str
     as_known: AsKnown
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

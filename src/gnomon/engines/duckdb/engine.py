@@ -27,7 +27,7 @@ from gnomon.contracts.plugins import Context, check_options
 from gnomon.core.columns import of_integers
 from gnomon.definitions.sources import FileSource
 from gnomon.definitions.views import FeatureView
-from gnomon.engines.duckdb.scan import literal, quoted, reader, rows_query, source_files
+from gnomon.engines.duckdb.scan import check_types, literal, quoted, reader, rows_query, source_files
 from gnomon.errors import BackendError, RequestError, SourceError
 from gnomon.plan.as_of import Step, instants_query, steps
 from gnomon.plan.latest import latest_query, latest_steps
@@ -217,11 +217,10 @@ class DuckDBEngine:
     ) -> str:
         source = view.source
         paths = self._paths(source) if paths is None else paths
-        found = con.sql(f"select * from {reader(source, paths)} limit 0")
-        columns = {
-            source.field_mapping.get(name, name): str(sql_type)
-            for name, sql_type in zip(found.columns, found.types, strict=True)
-        }
+        found = con.sql(f"select * from {reader(source, paths, as_text=True)} limit 0")
+        names = [source.field_mapping.get(name, name) for name in found.columns]
+        columns = dict(zip(names, map(str, found.types), strict=True))
+        check_types(view, dict(zip(names, found.to_arrow_table().schema.types, strict=True)))
         return rows_query(view, columns, paths, since=since, until=until)
 
     def _take_spine(self, con: duckdb.DuckDBPyConnection, spine: pa.Table, instant: str) -> None:
@@ -240,7 +239,7 @@ class DuckDBEngine:
         """Make link{tag} and found{tag} for one view."""
         con.execute(f"create temp view asked{tag} as select __row as r, t{_keys_of(part)} from given_rows")
         with _reading(part.view.source):
-            rows = self._rows(con, part.view, until=span[1])
+            rows = self._rows(con, part.view, question.files.get(part.view.source.name), until=span[1])
             _run(con, steps(part, question.as_known, rows, tag, span))
 
 

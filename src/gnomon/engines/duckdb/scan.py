@@ -6,6 +6,8 @@ import glob
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import pyarrow as pa
+
 from gnomon import types
 from gnomon.clock import micros_of
 from gnomon.contracts.engine import SourceFile
@@ -57,15 +59,22 @@ def source_files(source: FileSource, repo_path: Path) -> tuple[SourceFile, ...]:
     return tuple(_stamp(one) for one in files)
 
 
-def reader(source: FileSource, paths: Sequence[str]) -> str:
-    """The table function that reads these files."""
+def reader(source: FileSource, paths: Sequence[str], *, as_text: bool = False) -> str:
+    """The table function that reads these files.
+
+    Args:
+        source: the source.
+        paths: the files.
+        as_text: leave the values of CSV files as they are written, for the view's types to read: what DuckDB guesses
+            of a column depends on which rows and files there are.
+    """
     listed = f"[{', '.join(map(literal, paths))}]"
     hive = ", hive_partitioning = true" if any("=" in part for part in Path(paths[0]).parent.parts) else ""
     by_name = ", union_by_name = true" if len(paths) > 1 else ""
     if source.file_format == "csv":
         # Other formats DuckDB would guess from the rows there are, and guess differently when there are more.
-        iso = ", dateformat = 'iso', timestampformat = 'iso'"
-        return f"read_csv({listed}, sample_size = -1{iso}{hive}{by_name})"
+        guess = ", all_varchar = true" if as_text else ", dateformat = 'iso', timestampformat = 'iso'"
+        return f"read_csv({listed}, sample_size = -1{guess}{hive}{by_name})"
     return f"read_parquet({listed}{hive}{by_name})"
 
 
@@ -116,7 +125,8 @@ def rows_query(
     terms = ", ".join([f"{event} as e", f"{known} as w", *keys, *features])
     there = f"{column(source.timestamp_field)} is not null" + ("" if until is None else f" and {event} <= {until}")
     ranges = [""] if since is None else _newer(event, created, since, max(delay, 0))
-    return " union all ".join(f"select {terms} from {reader(source, paths)} where {there}{one}" for one in ranges)
+    table = reader(source, paths, as_text=True)
+    return " union all ".join(f"select {terms} from {table} where {there}{one}" for one in ranges)
 
 
 def _newer(event: str, created: str | None, since: int, delay: int) -> list[str]:
@@ -138,12 +148,43 @@ def micros(term: str, sql_type: str) -> str:
     return f"epoch_us({term}::TIMESTAMPTZ)" if sql_type == "VARCHAR" else f"epoch_us({term})"
 
 
+def check_types(view: FeatureView, found: Mapping[str, pa.DataType]) -> None:
+    """Refuse a source whose columns no longer have the types they were registered with, before any value is cast.
+
+    Raises:
+        SourceError: a value could change on its way to the declared type.
+    """
+    keys = {field.name for field in view.entity_columns}
+    for field in (*view.entity_columns, *view.schema):
+        kind = found.get(field.name)
+        there = None if kind is None else types.from_arrow(kind)
+        if kind is None or pa.types.is_null(kind) or (view.source.file_format == "csv" and there == types.String):
+            continue
+        whole_key = field.name in keys and field.dtype in (types.Int32, types.Int64)
+        if there and (
+            types.fits(there, field.dtype) or (whole_key and there in (types.Float32, types.Float64, types.String))
+        ):
+            continue
+        raise SourceError(
+            f"source {view.source.name!r}: column {field.name!r} is {there or kind} now, and view {view.id!r} was "
+            f"registered with {field.dtype}.",
+            instead="A cast could change values without a word, so nothing was read.",
+            hint="mend the file that differs, or change the definition and apply it.",
+            source=view.source.name,
+            column=field.name,
+        )
+
+
 def cast(term: str, sql_type: str, dtype: FeatureType) -> str:
     """A source column as a value of its declared type."""
     if dtype == types.UnixTimestamp:
         return f"make_timestamp({micros(term, sql_type)})::TIMESTAMPTZ"
-    if sql_type == "VARCHAR" and dtype == types.Bytes:
-        return f"encode({term})"
+    if isinstance(dtype, Array) and dtype.element == types.UnixTimestamp:
+        return f"list_transform({term}, lambda __one: {cast('__one', sql_type.removesuffix('[]'), dtype.element)})"
+    if sql_type == "VARCHAR" and dtype in (types.Int32, types.Int64):
+        complaint = f"error(concat('the text ', {term}, ' is no {dtype}'))"
+        digits = f"regexp_full_match(trim({term}), '[+-]?[0-9]+')"
+        return f"case when {term} is null or {digits} then cast({term} as {sql_type_of(dtype)}) else {complaint} end"
     return f"cast({term} as {sql_type_of(dtype)})"
 
 
@@ -158,7 +199,9 @@ def cast_key(term: str, sql_type: str, dtype: FeatureType) -> str:
         if sql_type.startswith("DECIMAL"):
             return f"case when {term} is null or {term} = trunc({term}) then {plain} else {complaint} end"
         if sql_type == "VARCHAR":
-            return f"case when {term} is null or {term} = {plain}::VARCHAR then {plain} else {complaint} end"
+            number = f"try_cast({term} as DOUBLE)"
+            whole = f"{number} = trunc({number}) and abs({number}) < 9007199254740992"
+            return f"case when {whole} and contains({term}, '.') then cast({number} as BIGINT) else {plain} end"
     return plain
 
 
