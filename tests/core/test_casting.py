@@ -180,6 +180,18 @@ def test_an_instant_too_far_out_is_refused():
         cast_keys(column, UnixTimestamp, "t")
 
 
+@pytest.mark.parametrize("dtype", KEY_TYPES, ids=str)
+@pytest.mark.parametrize("value", [[1], {"a": 1}], ids=["list", "struct"])
+def test_nested_values_are_no_keys(value, dtype):
+    column = pa.array([None, value, value])
+    encoded = pa.DictionaryArray.from_arrays(pa.array([None, 0, 0], pa.int32()), column.slice(1, 1))
+    for given_as in (pa.chunked_array([column[:1], column[1:]]), pa.chunked_array([encoded[:1], encoded[1:]])):
+        with pytest.raises(RequestError, match="'k', row 1: "):
+            cast_keys(given_as, dtype, "k")
+    nulls = cast_keys(pa.chunked_array([column[:1]]), dtype, "k")
+    assert (nulls.type, nulls.to_pylist()) == (to_arrow(dtype), [None])
+
+
 def test_a_value_that_no_row_has_does_not_matter():
     column = pa.DictionaryArray.from_arrays(pa.array([0, 0]), pa.array(["7", "bad"]))
     assert cast_keys(pa.chunked_array([column]), Int64, "k").to_pylist() == [7, 7]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 
@@ -76,9 +78,12 @@ def test_views_are_found_by_name_and_version() -> None:
         ("profile@new", RequestError, "write profile@1"),
         ("profile@", RequestError, "write profile@1"),
         ("profile@²", RequestError, "write profile@1"),
+        (None, RequestError, "None names no view"),
+        (5, RequestError, "write 'name' or 'name@version'"),
+        (["profile"], RequestError, "['profile'] names no view"),
     ],
 )
-def test_a_reference_to_no_view_says_what_there_is(reference: str, error: type[RequestError], said: str) -> None:
+def test_a_reference_to_no_view_says_what_there_is(reference: Any, error: type[RequestError], said: str) -> None:
     with pytest.raises(error) as caught:
         Catalog.of([profile()]).view(reference)
     assert said in str(caught.value)

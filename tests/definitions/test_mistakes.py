@@ -102,6 +102,16 @@ MISTAKES: list[tuple[Callable[[], Any], str, str]] = [
         "feature view 'profile': schema and features",
         "schema",
     ),
+    (lambda: view(schema=[Field("__event", Int64)]), "feature view 'profile': '__event' is reserved", "field_mapping"),
+    (lambda: view(features=[Field("__x", Int64)]), "feature view 'profile': '__x' is reserved", "field_mapping"),
+    (
+        lambda: view(entities=["__k"], schema=[Field("__k", Int64)]),
+        "feature view 'profile': '__k' is reserved",
+        "field_mapping",
+    ),
+    (lambda: PROFILE[[]], "view 'profile': no feature is picked", "leave the brackets out"),
+    (lambda: PROFILE[None], "view 'profile': no feature is picked", "leave the brackets out"),  # type: ignore[index]
+    (lambda: PROFILE.with_name("p")[()], "view 'p': no feature is picked", "leave the brackets out"),
     (lambda: view(entity_columns=["user_id"]), "feature view 'profile': 'user_id' is no Field", "Field"),
     (lambda: view(entity_columns=[AGE]), "feature view 'profile': entity_columns names 'age'", "join key"),
     (

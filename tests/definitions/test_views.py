@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gnomon import Entity, FeatureView, Field, FileSource
+from gnomon.definitions.views import Projection
 from gnomon.errors import DefinitionError
 from gnomon.types import Array, Float32, Int64, String
 
@@ -101,6 +102,16 @@ def test_a_whole_view_stands_for_todays_features_and_tomorrows() -> None:
     assert whole.feature_names == ("age", "city")
     grown = dataclasses.replace(whole, view=view(schema=[AGE, CITY, Field("v", Array(Float32))]))
     assert grown.feature_names == ("age", "city", "v")
+
+
+def test_a_projection_without_picks_is_of_all() -> None:
+    assert (
+        Projection(view=view()).feature_names == Projection(view=view(), features=()).feature_names == ("age", "city")
+    )
+
+
+def test_one_leading_underscore_is_free() -> None:
+    assert view(schema=[Field("_age", Int64)]).feature_names == ("_age",)
 
 
 def test_keys_may_swap_columns() -> None:

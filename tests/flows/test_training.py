@@ -287,11 +287,19 @@ def test_nanoseconds_are_floored(store: FeatureStore, repo: Path) -> None:
         ({"user_id": [1]}, "no column 'event_timestamp'"),
         ({"user_id": [1, 2], "event_timestamp": [day(1), None]}, "null in 1 of 2 rows, first in row 1"),
         (pd.DataFrame({"user_id": [1], "event_timestamp": [pd.NaT]}), "null in 1 of 1 rows"),
+        ({"user_id": [1], "event_timestamp": [pd.NaT]}, "null in 1 of 1 rows"),
+        ({"user_id": [1, 2], "event_timestamp": [pd.Timestamp(day(1)), pd.NaT]}, "null in 1 of 2 rows, first in row 1"),
+        ({"user_id": [1, 2], "event_timestamp": [day(1).replace(tzinfo=None), pd.NaT]}, "null in 1 of 2 rows"),
         ({"user_id": [1], "event_timestamp": [1704067200]}, "holds int64, not instants"),
         ({"user_id": [1], "event_timestamp": ["yesterday"]}, "'yesterday' is no instant"),
         ({"user_id": [7.5], "event_timestamp": [day(1)]}, "user_id"),
         ({"user_id": ["x"], "event_timestamp": [day(1)]}, "user_id"),
         ({"user_id": [1, "x"], "event_timestamp": [day(1)] * 2}, "no one type"),
+        ({"user_id": [2**70], "event_timestamp": [day(1)]}, "'user_id', a join key of view 'profile', holds values"),
+        ({"user_id": ["\ud800"], "event_timestamp": [day(1)]}, "'user_id', a join key of view 'profile', holds values"),
+        ({"user_id": [[1]], "event_timestamp": [day(1)]}, r"join key 'user_id', row 0: \[1\] is no Int64"),
+        ({"user_id": [{"a": 1}], "event_timestamp": [day(1)]}, "join key 'user_id', row 0: {'a': 1} is no Int64"),
+        (pd.DataFrame({"user_id": [1j], "event_timestamp": [day(1)]}), "no one type"),
         ({"user_id": [1, 2], "event_timestamp": [day(1)]}, "different lengths"),
         ({"user_id": 1, "event_timestamp": day(1)}, "holds one list per column"),
         ({"user_id": [1], "event_timestamp": [day(1)], "age": [1]}, "full_feature_names=True"),
@@ -303,6 +311,32 @@ def test_nanoseconds_are_floored(store: FeatureStore, repo: Path) -> None:
 def test_a_spine_that_does_not_fit_is_refused(store: FeatureStore, spine: Any, says: str) -> None:
     with pytest.raises(RequestError, match=says):
         store.get_historical_features(spine, ["profile:age"])
+
+
+def test_a_bad_text_is_answered_with_what_a_spine_takes(store: FeatureStore) -> None:
+    with pytest.raises(RequestError, match="'yesterday' is no instant") as caught:
+        store.get_historical_features({"user_id": [1], "event_timestamp": ["yesterday"]}, ["profile:age"])
+    assert "ISO-8601" in caught.value.hint
+    assert "int" not in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.Series([1j]),
+        pd.Series([np.array([1, 2])]),
+        pd.Series([2**70], dtype=object),
+        pd.Series([pd.NA], dtype=object),
+        pd.Series(pd.arrays.SparseArray([0])),
+        pd.Series(pd.Categorical([1, "a"])[:1]),
+    ],
+    ids=["complex", "array", "big", "null", "sparse", "mixed"],
+)
+def test_what_only_pandas_can_hold_comes_back_in_pandas(store: FeatureStore, column: pd.Series) -> None:
+    spine = pd.DataFrame({"user_id": [1], "event_timestamp": [day(10, 12)], "extra": column})
+    answer = store.get_historical_features(spine, ["profile:age"]).to_df()
+    assert answer["age"].tolist() == [31]
+    pd.testing.assert_series_equal(answer["extra"], column, check_names=False)
 
 
 def test_two_columns_of_one_name_are_refused(store: FeatureStore) -> None:

@@ -29,7 +29,7 @@ from gnomon.clock import MAX_MICROS, MIN_MICROS, to_micros
 from gnomon.errors import RequestError
 from gnomon.types import Bool, Bytes, FeatureType, Int32, Int64, String, UnixTimestamp, to_arrow
 
-__all__ = ["cast_key", "cast_keys"]
+__all__ = ["cast_key", "cast_keys", "is_null"]
 
 _WHOLE = re.compile(r"0|-?[1-9][0-9]*")
 
@@ -45,7 +45,7 @@ def cast_key(value: Any, dtype: FeatureType, name: str = "key") -> Any:
     Raises:
         RequestError: the cast would lose something, or makes no sense.
     """
-    if _is_null(value):
+    if is_null(value):
         return None
     try:
         return _CASTS[dtype](value)
@@ -83,17 +83,18 @@ def cast_keys(column: pa.ChunkedArray, dtype: FeatureType, name: str = "key") ->
     return _by_distinct(column, dtype, name)
 
 
-class _LossyError(Exception):
-    """A value that its type cannot hold."""
-
-
-def _is_null(value: Any) -> bool:
+def is_null(value: Any) -> bool:
+    """Whether a value stands for nothing: None, NaN, NaT, NA."""
     if value is None or type(value).__name__ == "NAType":
         return True
     try:
         return bool(value != value)  # NaN and NaT differ from themselves
     except (TypeError, ValueError, ArithmeticError):
         return False
+
+
+class _LossyError(Exception):
+    """A value that its type cannot hold."""
 
 
 def _error(value: Any, dtype: FeatureType, name: str, row: int | None = None) -> RequestError:
@@ -217,6 +218,9 @@ def _instants(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
 
 
 def _by_distinct(column: pa.ChunkedArray, dtype: FeatureType, name: str) -> pa.ChunkedArray:
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_nested(kind):  # Arrow finds no distinct lists or structs
+        return _one_by_one(column, dtype, name)
     if not pa.types.is_dictionary(column.type):
         column = column.combine_chunks().dictionary_encode()
         column = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
@@ -235,6 +239,16 @@ def _by_distinct(column: pa.ChunkedArray, dtype: FeatureType, name: str) -> pa.C
     if wrong:
         _refuse(codes, wrong, dtype, name)
     return pa.chunked_array([pa.array(cast, to_arrow(dtype)).take(codes.combine_chunks())])
+
+
+def _one_by_one(column: pa.ChunkedArray, dtype: FeatureType, name: str) -> pa.ChunkedArray:
+    cast = []
+    for row, value in enumerate(column.to_pylist()):
+        try:
+            cast.append(cast_key(value, dtype, name))
+        except RequestError:
+            raise _error(value, dtype, name, row) from None
+    return pa.chunked_array([pa.array(cast, to_arrow(dtype))])
 
 
 def _refuse(codes: pa.ChunkedArray, wrong: dict[int, Any], dtype: FeatureType, name: str) -> None:

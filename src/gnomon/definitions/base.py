@@ -71,6 +71,19 @@ def check_column(owner: str, name: object) -> str:
     )
 
 
+def check_unreserved(owner: str, name: str) -> None:
+    """Columns that begin with two underscores are gnomon's own, such as `__event` beside a view's rows.
+
+    Raises:
+        DefinitionError: the name is one of them.
+    """
+    if name.startswith("__"):
+        raise DefinitionError(
+            f"{owner}: {name!r} is reserved, for it begins with two underscores.",
+            hint="give it another name; field_mapping renames columns of a source.",
+        )
+
+
 def check_tags(owner: str, tags: Mapping[str, str] | None, name: str = "tags") -> FrozenMap[str, str]:
     """Tags, or another argument of that form, as a frozen map of text to text.
 

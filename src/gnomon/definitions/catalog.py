@@ -133,8 +133,10 @@ class Catalog:
 
         Raises:
             NotRegistered: there is none.
-            RequestError: the version is no number.
+            RequestError: it is no text, or the version is no number.
         """
+        if not isinstance(reference, str):
+            raise RequestError(f"{reference!r} names no view.", hint="write 'name' or 'name@version'.")
         name, at, version = reference.partition("@")
         versions = {view.version: view for view in self.views.values() if view.name == name}
         if not versions:

@@ -14,6 +14,7 @@ from gnomon.definitions.base import (
     check_name,
     check_tags,
     check_texts,
+    check_unreserved,
     describing,
     duplicates,
     listed,
@@ -130,7 +131,7 @@ class FeatureView:
 
     def __getitem__(self, features: Sequence[str]) -> Projection:
         """Pick features: `view[["age", "city"]]`."""
-        return Projection(view=self, features=tuple(listed(f"view {self.name!r}", "features", features)))
+        return Projection(view=self, features=_picked(f"view {self.name!r}", features))
 
     def with_name(self, name: str) -> Projection:
         """The same view under another name, to use it twice in one service."""
@@ -209,7 +210,7 @@ class Projection:
 
     def __getitem__(self, features: Sequence[str]) -> Projection:
         """Pick features from it."""
-        return replace(self, features=tuple(listed(f"view {self.name!r}", "features", features)))
+        return replace(self, features=_picked(f"view {self.name!r}", features))
 
     def with_name(self, name: str) -> Projection:
         """The same under another name."""
@@ -218,6 +219,13 @@ class Projection:
     def with_join_key_map(self, join_key_map: Mapping[str, str]) -> Projection:
         """The same looked up by other columns."""
         return replace(self, join_key_map=join_key_map)
+
+
+def _picked(owner: str, features: Any) -> tuple[Any, ...]:
+    """What stands in brackets; a list computed to be empty must not mean all."""
+    if not (picked := listed(owner, "features", features)):
+        raise DefinitionError(f"{owner}: no feature is picked.", hint="leave the brackets out for all of them.")
+    return picked
 
 
 def _entity(owner: str, entity: Any) -> Entity:
@@ -244,6 +252,8 @@ def _split(
     for one in (*fields, *key_fields):
         if not isinstance(one, Field):
             raise DefinitionError(f"{owner}: {one!r} is no Field.", hint="schema=[Field(name='age', dtype=Int64), …].")
+    for one in fields:
+        check_unreserved(owner, one.name)
     key_types = {key: entity.value_type for entity in entities for key in entity.join_keys}
     for one in key_fields:
         if one.name not in key_types:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from gnomon.clock import to_micros
 from gnomon.contracts.engine import Engine
-from gnomon.core.casting import cast_keys
+from gnomon.core.casting import cast_keys, is_null
 from gnomon.errors import RequestError, listing, nearest_hint
 from gnomon.plan.questions import TrainingQuestion
 from gnomon.types import FeatureType
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["INSTANT_COLUMN", "Spine", "narrowed", "read_spine"]
 
 INSTANT_COLUMN = "event_timestamp"
+
+# What Arrow raises for values it has no one type for: mixed, complex, beyond 64 bits, half a surrogate pair.
+_UNHELD = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeEncodeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +178,11 @@ def _parsed(text: str, name: str) -> int:
     try:
         return to_micros(text)
     except RequestError as wrong:
-        raise RequestError(f"the spine's {name!r}: {wrong.what}", hint=wrong.hint, column=name) from None
+        raise RequestError(
+            f"the spine's {name!r}: {wrong.what}",
+            hint="write ISO-8601 texts such as '2024-01-31T12:00:00Z', or make the column timestamps.",
+            column=name,
+        ) from None
 
 
 def _from_arrow(table: pa.Table) -> Spine:
@@ -215,22 +222,26 @@ def _column(name: str, values: Any) -> pa.ChunkedArray | None:
 
 def _series(series: Any) -> pa.ChunkedArray | None:
     if series.dtype == object:
-        return _array([None if value is None or value != value else value for value in series.tolist()])
-    found = pa.Array.from_pandas(series)
+        return _array([None if is_null(value) else value for value in series.tolist()])
+    try:
+        found = pa.Array.from_pandas(series)
+    except _UNHELD:
+        return None
     return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
 
 
 def _array(values: list[Any]) -> pa.ChunkedArray | None:
     """Python values as Arrow; instants of several zones, or with and without one, meet in UTC."""
+    values = [None if type(value).__name__ in ("NaTType", "NAType") else value for value in values]
     there = [value for value in values if value is not None]
     if there and all(isinstance(value, (date, datetime)) for value in there):
         zones = {getattr(value, "tzinfo", None) for value in there}
         if len(zones) > 1 or not all(isinstance(value, datetime) for value in there):
-            micros = [None if value is None or value != value else to_micros(value) for value in values]
+            micros = [None if value is None else to_micros(value) for value in values]
             return pa.chunked_array([pa.array(micros, pa.timestamp("us", "UTC"))])
     try:
         return pa.chunked_array([pa.array(values)])
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+    except _UNHELD:
         return None
 
 

@@ -78,10 +78,16 @@ def _sources() -> st.SearchStrategy[FileSource]:
 def _views(draw: st.DrawFn, entities: list[Entity], sources: list[FileSource]) -> FeatureView:
     about = draw(_entity_choices(entities))
     keys = {key for entity in about for key in entity.join_keys}
-    declared = [Field(key, draw(key_types())) for one in about if one.value_type is None for key in one.join_keys[:1]]
+    declared = [
+        Field(key, draw(key_types()))
+        for one in about
+        if one.value_type is None
+        for key in one.join_keys[:1]
+        if _free(key)
+    ]
     fields = st.builds(
         Field,
-        name=_columns.filter(lambda name: name not in keys),
+        name=_columns.filter(lambda name: name not in keys and _free(name)),
         dtype=feature_types(),
         description=_about["description"],
         tags=_about["tags"],
@@ -96,6 +102,10 @@ def _views(draw: st.DrawFn, entities: list[Entity], sources: list[FileSource]) -
         version=draw(st.integers(1, 3)),
         **{name: draw(strategy) for name, strategy in _about.items()},
     )
+
+
+def _free(name: str) -> bool:
+    return not name.startswith("__")  # a field so called is refused
 
 
 def _entity_choices(entities: list[Entity]) -> st.SearchStrategy[list[Entity]]:
