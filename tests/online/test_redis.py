@@ -125,7 +125,8 @@ def test_dropping_many_rows_never_keeps_others_waiting(store, bare):
     store.drop(Table("p", "1@1"))
     asked = {name.removeprefix("cmdstat_"): told["calls"] for name, told in bare.info("commandstats").items()}
     assert min(asked["scan"], asked["unlink"]) >= 100  # about a thousand keys at a time
-    assert not asked.keys() & {"keys", "del", "flushdb", "flushall"}
+    assert asked.get("del", 0) < 10  # bookkeeping
+    assert not asked.keys() & {"keys", "flushdb", "flushall"}
     assert rows(bare) == 200_002
 
 
