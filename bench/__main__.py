@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 
 from bench.table import Row, machine, table, written
 
-GROUPS = ("training", "materialize", "online_reads", "startup")
+GROUPS = ("training", "materialize", "online_reads", "online_stores", "startup")
 
 
 def main() -> None:
