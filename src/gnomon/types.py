@@ -258,3 +258,14 @@ def fits(found: FeatureType, declared: FeatureType) -> bool:
             return declared.scale >= found.scale
         return declared in whole and found.scale == 0
     return found in whole and (declared in whole or isinstance(declared, Decimal))
+
+
+def fits_key(found: FeatureType, declared: FeatureType) -> bool:
+    """Whether a column of one type may be declared a join key of another.
+
+    Keys are cast without loss or fail, so more is allowed than for features: 7.0 and "7" are the key 7.
+
+    >>> fits_key(Float64, Int64), fits(Float64, Int64), fits_key(Int64, String)
+    (True, False, False)
+    """
+    return fits(found, declared) or (declared in (Int32, Int64) and found in (Float32, Float64, String))

@@ -22,7 +22,7 @@ from gnomon.definitions.entities import Field, check_key_type
 from gnomon.definitions.sources import FileSource
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import DefinitionError, listing, nearest_hint
-from gnomon.types import Float32, Float64, Int32, Int64, String, fits, from_arrow
+from gnomon.types import fits, fits_key, from_arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -163,9 +163,7 @@ def _key(owner: str, key: str, declared: Field | None, schema: pa.Schema) -> Fie
         raise DefinitionError(f"{what} is {kind}, which no type holds.", hint="use a column of texts or numbers.")
     if declared is None:
         return Field(key, check_key_type(what, found))
-    # Keys are cast without loss or fail, so more is allowed than for features: 7.0 and "7" are the key 7.
-    whole = declared.dtype in (Int32, Int64)
-    if fits(found, declared.dtype) or (whole and found in (Float32, Float64, String)):
+    if fits_key(found, declared.dtype):
         return declared
     raise DefinitionError(f"{what} is declared {declared.dtype}, but the source has {found}.", hint=f"declare {found}.")
 

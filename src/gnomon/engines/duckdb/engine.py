@@ -126,10 +126,7 @@ class DuckDBEngine:
             con.register("keys_asked", _numbered(keys))
             changes = [f"select __row as r, {start} as t from keys_asked"]
             for part in question.views:
-                named = ", ".join(f"{quoted(name)} as k{place}" for place, name in enumerate(part.columns))
-                con.execute(
-                    f"create or replace temp table asked as select __row as r{named and ', ' + named} from keys_asked"
-                )
+                con.execute(f"create or replace temp table asked as select __row as r{_keys_of(part)} from keys_asked")
                 with _reading(part.view.source):
                     found = instants_query(part, question.as_known, self._rows(con, part.view), start, end)
                     con.execute(f"create temp table change{len(changes)} as {found}")

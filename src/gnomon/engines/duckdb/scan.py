@@ -160,10 +160,7 @@ def check_types(view: FeatureView, found: Mapping[str, pa.DataType]) -> None:
         there = None if kind is None else types.from_arrow(kind)
         if kind is None or pa.types.is_null(kind) or (view.source.file_format == "csv" and there == types.String):
             continue
-        whole_key = field.name in keys and field.dtype in (types.Int32, types.Int64)
-        if there and (
-            types.fits(there, field.dtype) or (whole_key and there in (types.Float32, types.Float64, types.String))
-        ):
+        if there and (types.fits_key if field.name in keys else types.fits)(there, field.dtype):
             continue
         raise SourceError(
             f"source {view.source.name!r}: column {field.name!r} is {there or kind} now, and view {view.id!r} was "
