@@ -2,7 +2,8 @@
 
 It is written from the time contract (`docs/time.md`) alone and shares no line with any engine or store, so that
 agreement with it means something. Each function states the rule it is. Instants are µs since the epoch, UTC;
-values are Python objects, timestamps among them int µs, arrays lists or tuples.
+values are Python objects, timestamps among them int µs, arrays lists or tuples. What windowed views answer is in
+`gnomon.testing.reference_windows`.
 
 >>> from gnomon.types import Int64
 >>> rows = [Row(key=(7,), event=10, known=10, values=(1,)), Row(key=(7,), event=20, known=50, values=(2,))]
@@ -38,6 +39,7 @@ __all__ = [
     "row_order_key",
     "same_value",
     "training_rows",
+    "visible",
 ]
 
 PRESENT = "PRESENT"
@@ -179,7 +181,7 @@ def as_of(
         and row.event is not None  # nor do rows without an event time
         and row.known is not None
         and row.event <= at  # a row states what is true from its event time on, inclusive
-        and _visible(row.known, at, as_known)
+        and visible(row.known, at, as_known)
     ]
     if not candidates:
         return nothing
@@ -230,7 +232,8 @@ def training_rows(
     return answers
 
 
-def _visible(known: int, at: int, as_known: AsKnown) -> bool:
+def visible(known: int, at: int, as_known: AsKnown) -> bool:
+    """Whether what became known at an instant may be seen in a question about another; all in µs."""
     if as_known == "now":
         return True  # all rows, whenever they became known
     if as_known == "then":
