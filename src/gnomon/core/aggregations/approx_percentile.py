@@ -59,7 +59,10 @@ class ApproxPercentile(Function):
     @property
     def dropped(self) -> int:
         """How many of a float's last bits its bucket does not tell."""
-        return 52 - max(0, math.ceil(-math.log2(self.relative_error)) - 1)
+        kept = 1
+        while 0.5 ** (kept + 1) > self.relative_error:
+            kept += 1
+        return 52 - kept
 
     def output(self, dtype: FeatureType) -> FeatureType:
         """Float64."""

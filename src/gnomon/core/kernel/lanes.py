@@ -32,8 +32,8 @@ class Lane:
         extra: places among all events of the selected extras.
         extra_start: of those, the same.
         spans: per window, in places among the selected.
-        column: the values, of all events that have one; None where only events are counted.
-        at: for each event its place in `column`; None where that is the event's own.
+        column: the values of all events that have one, in order; None where only events are counted.
+        at: for each event its place in `column`; None where all events have a value.
     """
 
     events: Events
@@ -58,8 +58,8 @@ class Lane:
 
         Args:
             selected: for every event of the part, whether it is; None for all.
-            column: the values.
-            at: for each event its place in `column`, of those selected; None where that is the event's own.
+            column: the values of all events that have one, in order.
+            at: for each event its place in `column`, of those selected; None where all events have a value.
         """
         if selected is None or selected.all():
             return Lane(
@@ -133,9 +133,9 @@ class Lane:
     def values(self) -> Column:
         """The values of the main events, then of the extras."""
         assert self.column is not None
-        places = self.places if self.at is None else self.at[self.places]
-        whole = len(places) == len(self.column) and not len(self.extra)
-        return self.column if whole else self.column.take(places)
+        if len(self.main) == len(self.column):
+            return self.column  # all that have a value, in order
+        return self.column.take(self.places if self.at is None else self.at[self.places])
 
     @cached_property
     def counts(self) -> list[Ints]:

@@ -119,6 +119,7 @@ class Sight:
         self._hindsight = hindsight
         self._entries: dict[Window, Entry] = {}
         self._lanes: dict[tuple[Window, str, str], Lane] = {}
+        self._columns: dict[str, Inputs] = {}
 
     def enter(self, windows: set[Window]) -> None:
         """Look at the events through these windows."""
@@ -149,12 +150,25 @@ class Sight:
         lane = Lane.of(self._entries[entry])
         if not column:
             return lane.only(selected)
-        inputs = self._given.columns[column]
+        inputs = self._inputs(column)
         if inputs.there is not None:
-            there = inputs.there[self._places]
-            selected = there if selected is None else selected & there
-        at = self._places if inputs.at is None else inputs.at[self._places]
-        return lane.only(selected, inputs.values, at)
+            selected = inputs.there if selected is None else selected & inputs.there
+        return lane.only(selected, inputs.values, inputs.at)
+
+    def _inputs(self, column: str) -> Inputs:
+        """A column in the order of the events."""
+        if column not in self._columns:
+            self._columns[column] = _in_places(self._given.columns[column], self._places)
+        return self._columns[column]
+
+
+def _in_places(inputs: Inputs, places: Ints) -> Inputs:
+    """A column as it is for the events at some places."""
+    if inputs.at is None:
+        return Inputs(inputs.values.take(places))
+    there = _there(inputs)[places]
+    at = np.cumsum(there) - 1
+    return Inputs(inputs.values.take(inputs.at[places[there]]), at, there)
 
 
 def _visible(given: Given, as_known: AsKnown, at: Ints) -> tuple[Ints, Ints | None]:
