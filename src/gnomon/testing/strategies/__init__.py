@@ -12,9 +12,11 @@ is common here. All of it shrinks, and nothing needs a store.
 | `files`, `to_table` | how a source file writes times, and the table it holds |
 | `spine_forms`, `to_spine` | the question as a user hands it in |
 | `definitions` | catalogs |
+| `event_columns`, `event_rows`, `conditions` | an event's columns, rows of them, and conditions on them |
 """
 
 from gnomon.testing.strategies.catalogs import definitions
+from gnomon.testing.strategies.conditions import conditions, event_columns, event_rows
 from gnomon.testing.strategies.histories import SourceRow, histories, in_unit, questions, row_views, rows_of
 from gnomon.testing.strategies.tables import FileForm, SpineForm, files, spine_forms, to_spine, to_table
 from gnomon.testing.strategies.values import feature_types, instants, key_types, values
@@ -23,7 +25,10 @@ __all__ = [
     "FileForm",
     "SourceRow",
     "SpineForm",
+    "conditions",
     "definitions",
+    "event_columns",
+    "event_rows",
     "feature_types",
     "files",
     "histories",
