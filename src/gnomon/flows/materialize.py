@@ -100,7 +100,7 @@ class Report:
     views: tuple[ViewReport, ...]
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.views)) or "Nothing to load: no view has online=True."
+        return "\n".join(map(str, self.views)) or "Nothing to load: no row view has online=True."
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data."""
@@ -299,12 +299,18 @@ def _chosen(snapshot: Snapshot, names: Sequence[str] | None) -> list[FeatureView
     if names is not None and not names:
         raise RequestError("feature_views is empty.", hint="name the views, or leave it out to load all of them.")
     if names is None:
-        return [view for _, view in sorted(snapshot.catalog.views.items()) if view.online]
+        everything = (view for _, view in sorted(snapshot.catalog.views.items()))
+        return [view for view in everything if view.online and not view.aggregations]
     views = list(dict.fromkeys(snapshot.catalog.view(name) for name in names))
     offline = [view.id for view in views if not view.online]
     if offline:
         raise RequestError(
             f"not online: {listing(offline)}.", hint="set online=True on the view and apply, or leave it out."
+        )
+    if windowed := [view.id for view in views if view.aggregations]:
+        raise RequestError(
+            f"windowed: {listing(windowed)}; only row views are loaded so far.",
+            hint="ask get_historical_features for windowed views, and leave them out here.",
         )
     return views
 

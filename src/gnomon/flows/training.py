@@ -166,6 +166,7 @@ def get_historical_features(
     *,
     as_known: str | datetime | int = "now",
     full_feature_names: bool = False,
+    strict: bool = False,
     entities: Any = None,
     start_date: datetime | str | int | None = None,
     end_date: datetime | str | int | None = None,
@@ -181,6 +182,8 @@ def get_historical_features(
         features: references such as `profile:age`, or a service.
         as_known: "now" for all hindsight, "then" for none, or an instant.
         full_feature_names: name the answers `view__feature`.
+        strict: raise where a value is more than its type can hold (a sum of whole numbers, of decimals); by default it
+            is null.
         entities: in place of `entity_df`: a table of join keys; each gets a row at `start_date` and one at every
             instant up to `end_date` at which an answer may change.
         start_date: the first instant for `entities`.
@@ -195,7 +198,12 @@ def get_historical_features(
     asked_at = clock.now()
     views, order = resolve(snapshot.catalog, features, full_feature_names)
     question = TrainingQuestion(
-        views=views, order=order, instant=INSTANT_COLUMN, as_known=_as_known(as_known), files=files or {}
+        views=views,
+        order=order,
+        instant=INSTANT_COLUMN,
+        as_known=_as_known(as_known),
+        files=files or {},
+        strict=strict,
     )
     if (entity_df is None) == (entities is None):
         raise RequestError(

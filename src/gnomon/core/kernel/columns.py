@@ -122,6 +122,7 @@ def floats_of_order(order: Ints) -> Floats:
 def canonical_floats(array: pa.Array) -> pa.Array:
     """An array of floats, or of vectors of them, with 0.0 for −0.0; other arrays as they are."""
     if pa.types.is_list(array.type) and pa.types.is_floating(array.type.value_type):
+        array = array if not array.offset else pa.concat_arrays([array])
         inner = canonical_floats(array.values)
         return pa.ListArray.from_arrays(array.offsets, inner, mask=array.is_null() if array.null_count else None)
     if not pa.types.is_floating(array.type):

@@ -124,7 +124,8 @@ def _runs(rest: Words, bits: int) -> Ints:
     """Leading zeros of words of which only so many bits count, plus one."""
     high, low = (rest >> np.uint64(32)).astype(np.float64), (rest & np.uint64(0xFFFFFFFF)).astype(np.float64)
     length = np.where(high > 0, np.frexp(high)[1] + 32, np.frexp(low)[1])
-    return np.minimum(64 - length, bits) + 1
+    found: Ints = np.minimum(64 - length, bits) + 1
+    return found
 
 
 def _hashes(values: Column) -> Words:

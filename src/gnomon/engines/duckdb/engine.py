@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,11 @@ from gnomon import types
 from gnomon.contracts.engine import EngineCapabilities, SourceFile
 from gnomon.contracts.plugins import Context, check_options
 from gnomon.core.columns import of_integers
+from gnomon.core.kernel.parts import Answers
 from gnomon.definitions.sources import FileSource
 from gnomon.definitions.views import FeatureView
 from gnomon.engines.duckdb.scan import check_types, literal, quoted, reader, rows_query, source_files
+from gnomon.engines.duckdb.windowed import WindowedView
 from gnomon.errors import BackendError, RequestError, SourceError
 from gnomon.plan.as_of import Step, instants_query, steps
 from gnomon.plan.latest import latest_query, latest_steps
@@ -100,23 +103,31 @@ class DuckDBEngine:
     def training_set(self, spine: pa.Table, question: TrainingQuestion) -> pa.RecordBatchReader:
         """The features asked, one row per row of the spine, in its order; the spine's own columns are not in it."""
         con = self._connect()
-        folder = self._folder() if len(question.views) > 1 and len(spine) > MOST_ROWS_JOINED else None
+        of_rows = replace(question, views=tuple(part for part in question.views if not part.view.aggregations))
+        folder = self._folder() if len(of_rows.views) > 1 and len(spine) > MOST_ROWS_JOINED else None
+        windowed: list[Answers] = []
         try:
             with _reading(None):
                 self._take_spine(con, spine, question.instant)
             span = _span(spine[question.instant])
-            for place, part in enumerate(question.views):
+            for place, part in enumerate(part for part in question.views if part.view.aggregations):
+                windowed.append(self._answer_windowed(con, part, question, f"_w{place}", span))
+            for place, part in enumerate(of_rows.views):
                 self._answer_view(con, part, question, f"_{place}", span)
                 if folder:
                     _set_aside(con, part, f"_{place}", folder)
             with _reading(None):
-                found = _read_together(question, folder) if folder else _put_together(con, question)
+                found = _read_together(of_rows, folder) if folder else _put_together(con, of_rows)
         except BaseException:
             con.close()
+            for answers in windowed:
+                answers.close()
             if folder:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         schema = pa.schema([pa.field(name, types.to_arrow(dtype)) for name, dtype in _answer_types(question)])
+        if windowed:
+            found = _with_windowed(found if of_rows.views else None, windowed, schema)
         return pa.RecordBatchReader.from_batches(schema, _streamed(con, found, schema))
 
     def instants(self, keys: pa.Table, question: TrainingQuestion, start: int, end: int) -> pa.Table:
@@ -212,18 +223,37 @@ class DuckDBEngine:
         since: int | None = None,
         until: int | None = None,
     ) -> str:
+        paths = self._paths(view.source) if paths is None else paths
+        return rows_query(view, self._columns(con, view, paths), paths, since=since, until=until)
+
+    def _columns(self, con: duckdb.DuckDBPyConnection, view: FeatureView, paths: Sequence[str]) -> dict[str, str]:
+        """The columns of a view's source and DuckDB's names of their types, which must fit what was registered."""
         source = view.source
-        paths = self._paths(source) if paths is None else paths
         found = con.sql(f"select * from {reader(source, paths, as_text=True)} limit 0")
         names = [source.field_mapping.get(name, name) for name in found.columns]
-        columns = dict(zip(names, map(str, found.types), strict=True))
         check_types(view, dict(zip(names, found.to_arrow_table().schema.types, strict=True)))
-        return rows_query(view, columns, paths, since=since, until=until)
+        return dict(zip(names, map(str, found.types), strict=True))
 
     def _take_spine(self, con: duckdb.DuckDBPyConnection, spine: pa.Table, instant: str) -> None:
         con.register("given", _numbered(spine))
         con.execute(f"create temp table given_rows as select *, {quoted(instant)} as t from given")
         con.unregister("given")
+
+    def _answer_windowed(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        part: ViewQuestion,
+        question: TrainingQuestion,
+        tag: str,
+        span: tuple[int, int],
+    ) -> Answers:
+        """The answers about one windowed view, by the kernel."""
+        con.execute(f"create temp view asked{tag} as select __row as r, t{_keys_of(part)} from given_rows")
+        with _reading(part.view.source):
+            paths = question.files.get(part.view.source.name) or self._paths(part.view.source)
+            columns = self._columns(con, part.view, paths)
+            view = WindowedView(con, part, question.as_known, tag, span, self._repo_path / self._spill)
+            return view.answers(columns, paths, strict=question.strict)
 
     def _answer_view(
         self,
@@ -263,12 +293,14 @@ def _keys_of(part: ViewQuestion) -> str:
 def _put_together(con: duckdb.DuckDBPyConnection, question: TrainingQuestion) -> Iterable[pa.RecordBatch]:
     """The answer's columns beside each other, in the spine's order."""
     columns: dict[str, str] = {}
-    joins = []
+    joins: list[str] = []
     for place, part in enumerate(question.views):
         names = part.view.feature_names
         columns |= {name: f"v{place}.f{names.index(feature)}" for feature, name in part.features}
         joins.append(f"left join ({_found(f'_{place}')}) v{place} on v{place}.r = s.__row")
-    selected = ", ".join(f"{columns[name]} as {quoted(name)}" for name in question.order)
+    selected = ", ".join(f"{columns[name]} as {quoted(name)}" for name in question.order if name in columns)
+    if not selected:
+        return ()
     rows: Iterable[pa.RecordBatch] = con.sql(
         f"select {selected} from given_rows s {' '.join(joins)} order by s.__row"
     ).to_arrow_reader(BATCH_ROWS)
@@ -292,9 +324,25 @@ def _read_together(question: TrainingQuestion, folder: Path) -> Iterator[pa.Reco
     try:
         files = [pq.ParquetFile(folder / f"_{place}") for place in range(len(question.views))]
         for columns in _in_step([file.iter_batches(BATCH_ROWS) for file in files]):
-            yield pa.RecordBatch.from_arrays([columns[name] for name in question.order], names=list(question.order))
+            names = [name for name in question.order if name in columns]
+            yield pa.RecordBatch.from_arrays([columns[name] for name in names], names=names)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _with_windowed(
+    of_rows: Iterable[pa.RecordBatch] | None, windowed: Sequence[Answers], schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Answers of windowed views beside those of row views; their files go with the last row."""
+    try:
+        streams = [answers.batches(BATCH_ROWS) for answers in windowed]
+        if of_rows is not None:
+            streams.append(iter(of_rows))
+        for columns in _in_step(streams):
+            yield pa.RecordBatch.from_arrays([columns[name] for name in schema.names], names=schema.names)
+    finally:
+        for answers in windowed:
+            answers.close()
 
 
 def _in_step(streams: Sequence[Iterator[pa.RecordBatch]]) -> Iterator[dict[str, pa.Array]]:

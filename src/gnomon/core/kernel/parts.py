@@ -1,0 +1,192 @@
+"""Parts: a question cut by its keys into pieces that fit into memory, answered one by one and put back in order.
+
+Events come as a stream of batches. Each batch is split by key, and what belongs to a part is kept, in memory or,
+beyond a limit, in a file of the part's own; so each event is written once, and memory is bounded by the largest part.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gnomon.core.columns import as_numpy
+from gnomon.core.kernel.columns import Ints, Values, arrow_of
+from gnomon.types import FeatureType, to_arrow
+
+__all__ = ["Answers", "Parts", "each"]
+
+ROWS_HELD = 1 << 22
+"""So many events are gathered before they are split: pieces then are large enough to write."""
+BYTES_HELD = 1 << 29
+"""Parts that together take more memory go to files."""
+
+
+class Parts:
+    """Events split by key.
+
+    Args:
+        count: how many parts.
+        folder: where files may be made; they go with `close`.
+    """
+
+    def __init__(self, count: int, folder: Path) -> None:
+        self._count, self._within = count, folder
+        self._folder: Path | None = None
+        self._kept: list[list[pa.RecordBatch]] = [[] for _ in range(count)]
+        self._writers: dict[int, pa.RecordBatchStreamWriter] = {}
+        self._files: dict[int, Any] = {}
+        self._bytes = 0
+
+    def take(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Split batches, whose first column `c` numbers the keys."""
+        held: list[pa.RecordBatch] = []
+        rows = 0
+        for batch in batches:
+            held.append(batch)
+            rows += len(batch)
+            if rows >= ROWS_HELD:
+                self._split(held)
+                held, rows = [], 0
+        if held:
+            self._split(held)
+        for writer in self._writers.values():
+            writer.close()
+        for file in self._files.values():
+            file.close()
+
+    def read(self, part: int) -> pa.Table | None:
+        """The events of a part; None where there are none. A part is read once."""
+        kept, self._kept[part] = self._kept[part], []
+        tables = [pa.Table.from_batches(kept)] if kept else []
+        if part in self._files:
+            assert self._folder is not None
+            with pa.memory_map(str(self._folder / str(part))) as source:
+                tables.insert(0, pa.ipc.open_stream(source).read_all())
+        return pa.concat_tables(tables).combine_chunks() if tables else None
+
+    def close(self) -> None:
+        """Forget all events, and remove the files."""
+        self._kept = []
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _split(self, held: list[pa.RecordBatch]) -> None:
+        table = pa.Table.from_batches(held).combine_chunks()
+        if self._count == 1:
+            self._keep(0, table.to_batches()[0])
+            return
+        part = as_numpy(table["c"].chunk(0)) % self._count
+        order = np.argsort(part.astype(np.uint16), kind="stable")
+        bounds = np.searchsorted(part[order], np.arange(self._count + 1))
+        batch = table.take(pa.array(order)).combine_chunks().to_batches()[0]
+        for place in range(self._count):
+            begin, end = int(bounds[place]), int(bounds[place + 1])
+            if end > begin:
+                self._keep(place, batch.slice(begin, end - begin))
+
+    def _keep(self, part: int, batch: pa.RecordBatch) -> None:
+        if self._bytes <= BYTES_HELD:
+            self._bytes += batch.nbytes
+            self._kept[part].append(batch)
+            return
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="gnomon-", dir=self._within))
+        if part not in self._writers:
+            self._files[part] = pa.OSFile(str(self._folder / str(part)), "wb")
+            self._writers[part] = pa.ipc.new_stream(self._files[part], batch.schema)
+        self._writers[part].write_batch(batch)
+
+
+class Answers:
+    """The columns of an answer, filled part by part, each row in its place.
+
+    Args:
+        names: (name, type) of each column.
+        rows: how many rows there are.
+        folder: where files may be made for columns too large for memory; they go with `close`.
+    """
+
+    def __init__(self, names: Sequence[tuple[str, FeatureType]], rows: int, folder: Path) -> None:
+        self._names, self._rows, self._within = names, rows, folder
+        self._folder: Path | None = None
+        self._large = 9 * rows * len(names) > BYTES_HELD
+        self._numbers: dict[int, Any] = {}
+        self._valid: dict[int, Any] = {}
+        self._arrays: dict[int, list[tuple[Ints, pa.Array]]] = {}
+        self.invalid: list[tuple[str, int]] = []
+        """(feature, row) of values that their type could not hold; one per feature and part."""
+
+    def put(self, column: int, rows: Ints, values: Values) -> None:
+        """The values of a column at some rows."""
+        if values.invalid is not None and values.invalid.any():
+            self.invalid.append((self._names[column][0], int(rows[values.invalid][0])))
+        if isinstance(values.data, pa.Array):
+            self._arrays.setdefault(column, []).append((rows, values.data))
+            return
+        if column not in self._numbers:
+            self._numbers[column] = self._made(f"{column}.values", values.data.dtype)
+            self._valid[column] = self._made(f"{column}.valid", np.dtype(np.bool_))
+        self._numbers[column][rows] = values.data
+        self._valid[column][rows] = True if values.valid is None else values.valid
+
+    def batches(self, size: int) -> Iterator[pa.RecordBatch]:
+        """All rows, in order, in batches of a size."""
+        schema = pa.schema([(name, to_arrow(dtype)) for name, dtype in self._names])
+        columns = [self._whole(place) for place in range(len(self._names))]
+        for begin in range(0, self._rows, size):
+            end = min(begin + size, self._rows)
+            arrays = [
+                column.slice(begin, end - begin) if isinstance(column, pa.Array) else self._numeric(column, begin, end)
+                for column in columns
+            ]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    def close(self) -> None:
+        """Remove the files."""
+        self._numbers, self._valid, self._arrays = {}, {}, {}
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _whole(self, column: int) -> pa.Array | int:
+        """A column of no numbers as a whole; of one of numbers, its place."""
+        if column in self._numbers:
+            return column
+        kind = to_arrow(self._names[column][1])
+        pieces = self._arrays.pop(column, [])
+        if not pieces:
+            return pa.nulls(self._rows, kind)
+        place = np.full(self._rows, -1)
+        place[np.concatenate([rows for rows, _ in pieces])] = np.arange(sum(len(rows) for rows, _ in pieces))
+        given = pa.chunked_array([array.cast(kind) for _, array in pieces], kind).combine_chunks()
+        absent = place < 0
+        index = pa.array(np.where(absent, 0, place), mask=absent if absent.any() else None)
+        return given.take(index)
+
+    def _numeric(self, column: int, begin: int, end: int) -> pa.Array:
+        values = Values(np.array(self._numbers[column][begin:end]), np.array(self._valid[column][begin:end]))
+        return arrow_of(values, self._names[column][1])
+
+    def _made(self, name: str, dtype: Any) -> Any:
+        if not self._large:
+            return np.zeros(self._rows, dtype)
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="gnomon-", dir=self._within))
+        return np.memmap(self._folder / name, dtype, "w+", shape=(self._rows,))
+
+
+def each(threads: int, work: Any, items: Iterable[Any]) -> None:
+    """Do some work for every item, in a few threads; the first error is raised when the others have ended."""
+    if threads == 1:
+        for item in items:
+            work(item)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(work, items):
+            pass
