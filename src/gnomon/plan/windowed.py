@@ -33,6 +33,8 @@ class WindowedPlan:
         ties: those that settle which of two versions holds, in name order; empty where events have no versions.
         conditions: the conditions, by their text.
         lengths: how many elements vectors have, by column.
+        reach: how far back of an instant an event can count, µs; None if that has no bound, or if versions of one event
+            may lie anywhere.
         since: events before this instant (µs) cannot count; None where any may.
         until: events after this instant (µs) cannot count; None where any may.
         known_matters: whether known times decide anything.
@@ -45,6 +47,7 @@ class WindowedPlan:
     ties: tuple[str, ...]
     conditions: Mapping[str, TypedExpression]
     lengths: Mapping[str, int]
+    reach: int | None
     since: int | None
     until: int | None
     known_matters: bool
@@ -70,7 +73,7 @@ def windowed_plan(question: ViewQuestion, as_known: AsKnown, span: tuple[int, in
             names += [(name, dtypes[name]) for name, _ in wanted]
     versioned = bool(view.source.event_id)
     reaches = [window.reach for job in jobs for window in job.windows]
-    bounded = not versioned and None not in reaches
+    reach = None if versioned or None in reaches else max(one or 0 for one in reaches)
     ties = tuple(sorted(types)) if versioned else ()
     return WindowedPlan(
         view=view,
@@ -80,7 +83,8 @@ def windowed_plan(question: ViewQuestion, as_known: AsKnown, span: tuple[int, in
         ties=ties,
         conditions={job.where: parse(job.where).typed(types) for job in jobs if job.where},
         lengths=_lengths(view.aggregations),
-        since=max(span[0] - max(reach or 0 for reach in reaches), -FOREVER) if bounded else None,
+        reach=reach,
+        since=None if reach is None else max(span[0] - reach, -FOREVER),
         until=None if versioned else span[1],
         known_matters=versioned or as_known != "now" or any(job.function.needs_order for job in jobs),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -62,14 +63,14 @@ class Parts:
             file.close()
 
     def read(self, part: int) -> pa.Table | None:
-        """The events of a part; None where there are none. A part is read once."""
+        """The events of a part, those in a file left there; None where there are none. A part is read once."""
         kept, self._kept[part] = self._kept[part], []
         tables = [pa.Table.from_batches(kept)] if kept else []
         if part in self._files:
             assert self._folder is not None
             with pa.memory_map(str(self._folder / str(part))) as source:
                 tables.insert(0, pa.ipc.open_stream(source).read_all())
-        return pa.concat_tables(tables).combine_chunks() if tables else None
+        return pa.concat_tables(tables) if tables else None
 
     def close(self) -> None:
         """Forget all events, and remove the files."""
@@ -105,80 +106,90 @@ class Parts:
 
 
 class Answers:
-    """The columns of an answer, filled part by part, each row in its place.
+    """The columns of an answer: filled part by part in an order of their own, read in the order of the spine.
 
     Args:
         names: (name, type) of each column.
-        rows: how many rows there are.
+        order: the rows of the spine in the order in which they are filled; those left out have no values.
+        rows: how many rows the spine has.
         folder: where files may be made for columns too large for memory; they go with `close`.
     """
 
-    def __init__(self, names: Sequence[tuple[str, FeatureType]], rows: int, folder: Path) -> None:
-        self._names, self._rows, self._within = names, rows, folder
+    def __init__(self, names: Sequence[tuple[str, FeatureType]], order: Ints, rows: int, folder: Path) -> None:
+        self._names, self._order, self._rows, self._within = names, order, rows, folder
         self._folder: Path | None = None
-        self._large = 9 * rows * len(names) > BYTES_HELD
-        self._numbers: dict[int, Any] = {}
-        self._valid: dict[int, Any] = {}
-        self._arrays: dict[int, list[tuple[Ints, pa.Array]]] = {}
+        self._large = 9 * len(order) * len(names) > BYTES_HELD
+        self._numbers: dict[int, tuple[Any, Any]] = {}
+        self._arrays: dict[int, list[tuple[int, pa.Array]]] = {}
+        self._lock = threading.Lock()
         self.invalid: list[tuple[str, int]] = []
         """(feature, row) of values that their type could not hold; one per feature and part."""
 
-    def put(self, column: int, rows: Ints, values: Values) -> None:
-        """The values of a column at some rows."""
+    def put(self, column: int, begin: int, values: Values) -> None:
+        """The values of a column from a place of the order on."""
         if values.invalid is not None and values.invalid.any():
-            self.invalid.append((self._names[column][0], int(rows[values.invalid][0])))
+            at = begin + int(np.flatnonzero(values.invalid)[0])
+            self.invalid.append((self._names[column][0], int(self._order[at])))
         if isinstance(values.data, pa.Array):
-            self._arrays.setdefault(column, []).append((rows, values.data))
+            with self._lock:
+                self._arrays.setdefault(column, []).append((begin, values.data))
             return
-        if column not in self._numbers:
-            self._numbers[column] = self._made(f"{column}.values", values.data.dtype)
-            self._valid[column] = self._made(f"{column}.valid", np.dtype(np.bool_))
-        self._numbers[column][rows] = values.data
-        self._valid[column][rows] = True if values.valid is None else values.valid
+        with self._lock:
+            if column not in self._numbers:
+                dtypes = values.data.dtype, np.dtype(np.bool_)
+                self._numbers[column] = (
+                    self._made(f"{column}.values", dtypes[0]),
+                    self._made(f"{column}.valid", dtypes[1]),
+                )
+        data, valid = self._numbers[column]
+        data[begin : begin + len(values.data)] = values.data
+        valid[begin : begin + len(values.data)] = True if values.valid is None else values.valid
 
     def batches(self, size: int) -> Iterator[pa.RecordBatch]:
-        """All rows, in order, in batches of a size."""
+        """All rows, in the order of the spine, in batches of a size."""
         schema = pa.schema([(name, to_arrow(dtype)) for name, dtype in self._names])
-        columns = [self._whole(place) for place in range(len(self._names))]
+        place = np.full(self._rows, -1)
+        place[self._order] = np.arange(len(self._order))
+        arrays = {column: self._whole(column) for column in range(len(self._names)) if column not in self._numbers}
         for begin in range(0, self._rows, size):
-            end = min(begin + size, self._rows)
-            arrays = [
-                column.slice(begin, end - begin) if isinstance(column, pa.Array) else self._numeric(column, begin, end)
-                for column in columns
+            at = place[begin : begin + size]
+            absent = at < 0
+            at, missing = (np.where(absent, 0, at), absent) if absent.any() else (at, None)
+            columns = [
+                self._values(column, at, missing) if column in self._numbers else _taken(arrays[column], at, missing)
+                for column in range(len(self._names))
             ]
-            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
     def close(self) -> None:
         """Remove the files."""
-        self._numbers, self._valid, self._arrays = {}, {}, {}
+        self._numbers, self._arrays = {}, {}
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _whole(self, column: int) -> pa.Array | int:
-        """A column of no numbers as a whole; of one of numbers, its place."""
-        if column in self._numbers:
-            return column
-        kind = to_arrow(self._names[column][1])
-        pieces = self._arrays.pop(column, [])
-        if not pieces:
-            return pa.nulls(self._rows, kind)
-        place = np.full(self._rows, -1)
-        place[np.concatenate([rows for rows, _ in pieces])] = np.arange(sum(len(rows) for rows, _ in pieces))
-        given = pa.chunked_array([array.cast(kind) for _, array in pieces], kind).combine_chunks()
-        absent = place < 0
-        index = pa.array(np.where(absent, 0, place), mask=absent if absent.any() else None)
-        return given.take(index)
+    def _values(self, column: int, at: Ints, missing: Any) -> pa.Array:
+        data, valid = (kept[at] for kept in self._numbers[column])
+        if missing is not None:
+            valid &= ~missing
+        return arrow_of(Values(data, None if valid.all() else valid), self._names[column][1])
 
-    def _numeric(self, column: int, begin: int, end: int) -> pa.Array:
-        values = Values(np.array(self._numbers[column][begin:end]), np.array(self._valid[column][begin:end]))
-        return arrow_of(values, self._names[column][1])
+    def _whole(self, column: int) -> pa.Array:
+        """A column of no numbers, in the order in which it was filled."""
+        kind = to_arrow(self._names[column][1])
+        pieces = sorted(self._arrays.get(column, []), key=lambda one: one[0])
+        filled = pa.chunked_array([array.cast(kind) for _, array in pieces], kind).combine_chunks()
+        return filled if len(filled) else pa.nulls(1, kind)
 
     def _made(self, name: str, dtype: Any) -> Any:
         if not self._large:
-            return np.zeros(self._rows, dtype)
+            return np.zeros(len(self._order), dtype)
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="gnomon-", dir=self._within))
-        return np.memmap(self._folder / name, dtype, "w+", shape=(self._rows,))
+        return np.memmap(self._folder / name, dtype, "w+", shape=(len(self._order),))
+
+
+def _taken(array: pa.Array, at: Ints, missing: Any) -> pa.Array:
+    return array.take(pa.array(at, mask=missing))
 
 
 def each(threads: int, work: Any, items: Iterable[Any]) -> None:

@@ -21,6 +21,8 @@ from gnomon.core.columns import as_numpy
 from gnomon.core.kernel.columns import Column, Ints, Yes, canonical_floats
 from gnomon.core.kernel.part import AsKnown, Given, Inputs, Job, answer
 from gnomon.core.kernel.parts import Answers, Parts, each
+from gnomon.core.kernel.pieces import pieces
+from gnomon.core.kernel.tracks import Track
 from gnomon.errors import RequestError
 from gnomon.types import FeatureType, from_arrow, to_arrow
 
@@ -39,6 +41,8 @@ class Brought:
         conditions: the conditions' texts.
         lengths: how many elements vectors have, by column.
         ties: columns that settle ties between versions.
+        reach: how far back of an instant an event can count, µs; None if that has no bound, or if versions of one event
+            may lie anywhere.
         delay: what known times are later than event times by, where there is no column `w`.
     """
 
@@ -46,6 +50,7 @@ class Brought:
     conditions: Sequence[str]
     lengths: Mapping[str, int]
     ties: Sequence[str]
+    reach: int | None
     delay: int
 
 
@@ -56,21 +61,26 @@ class Spine:
         key: per row the number of its key; negative where it has none and finds nothing.
         at: per row its instant, µs.
         parts: how many parts there are.
+
+    Attributes:
+        row: the rows that have a key, in that order.
     """
 
     def __init__(self, key: Ints, at: Ints, parts: int) -> None:
         self.parts = parts
         named = np.flatnonzero(key >= 0)
-        part = key[named] % parts
-        order = np.lexsort((at[named], key[named], part))
+        at = np.clip(at, -END_OF_TIME, END_OF_TIME)
+        keys = int(key.max(initial=0)) // parts + 1
+        place = key[named] % parts * keys + key[named] // parts  # keys in order of their parts
+        order = np.argsort(Track.scale(at[named], keys * parts).pack(place, at[named]))
         self.row = named[order]
-        self._key, self._at = key[self.row], np.clip(at[self.row], -END_OF_TIME, END_OF_TIME)
-        self._bounds = np.searchsorted(part[order], np.arange(parts + 1))
+        self._key, self._at = key[self.row], at[self.row]
+        self._bounds = np.searchsorted(place[order], np.arange(parts + 1) * keys)
 
-    def of(self, part: int) -> tuple[Ints, Ints, Ints]:
-        """The rows of a part: their places in the spine, keys numbered within the part, instants."""
+    def of(self, part: int) -> tuple[int, Ints, Ints]:
+        """The rows of a part: the place of the first of them in this order, keys numbered within the part, instants."""
         rows = slice(self._bounds[part], self._bounds[part + 1])
-        return self.row[rows], self._key[rows] // self.parts, self._at[rows]
+        return int(rows.start), self._key[rows] // self.parts, self._at[rows]
 
 
 def answered(
@@ -93,13 +103,15 @@ def answered(
     nothing = pa.table({"c": pa.array([], pa.int64()), "e": pa.array([], pa.int64())})
 
     def one(part: int) -> None:
-        rows, key, at = spine.of(part)
-        if len(rows):
-            # Keys are numbered by those that ask: events of others in the part have no place.
-            asked, dense = np.unique(key, return_inverse=True)
-            given = _given(parts.read(part) or nothing, brought, asked, spine.parts)
-            for column, values in enumerate(answer(given, dense, at, len(asked), jobs, as_known)):
-                answers.put(column, rows, values)
+        begin, key, at = spine.of(part)
+        if len(key):
+            events = parts.read(part)
+            events = nothing if events is None else events
+            for first, last, some in pieces(events, key, at, spine.parts, brought.reach):
+                asked, dense = np.unique(key[first:last], return_inverse=True)
+                given = _given(some, brought, asked, spine.parts)
+                for column, values in enumerate(answer(given, dense, at[first:last], len(asked), jobs, as_known)):
+                    answers.put(column, begin + first, values)
 
     each(threads, one, range(spine.parts))
 

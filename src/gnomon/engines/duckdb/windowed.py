@@ -73,7 +73,8 @@ class WindowedView:
         count = self._parts(paths)
         spine, parts = Spine(key, at, count), Parts(count, self._folder)
         renamed = dict(self._part.features)
-        answers = Answers([(renamed[name], dtype) for name, dtype in self._plan.names], len(at), self._folder)
+        names = [(renamed[name], dtype) for name, dtype in self._plan.names]
+        answers = Answers(names, spine.row, len(at), self._folder)
         try:
             parts.take(self._con.sql(self._events_query(columns, paths)).to_arrow_reader(BATCH_ROWS))
             threads = int(self._con.sql("select current_setting('threads')").fetchall()[0][0])
@@ -149,6 +150,7 @@ class WindowedView:
             conditions=tuple(plan.conditions),
             lengths=plan.lengths,
             ties=plan.ties,
+            reach=plan.reach,
             delay=0 if plan.view.source.delay is None else micros_of(plan.view.source.delay),
         )
 
