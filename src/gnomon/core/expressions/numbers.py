@@ -18,7 +18,19 @@ from decimal import Decimal as PythonDecimal
 
 from gnomon.types import Bool, Decimal, FeatureType, Float32, Float64, Int32, Int64
 
-__all__ = ["FLOATS", "INTEGERS", "digits_of", "integer", "is_exact", "natural", "product", "remainder", "rounded", "together", "total"]
+__all__ = [
+    "FLOATS",
+    "INTEGERS",
+    "digits_of",
+    "integer",
+    "is_exact",
+    "natural",
+    "product",
+    "remainder",
+    "rounded",
+    "together",
+    "total",
+]
 
 INTEGERS = (Int32, Int64)
 FLOATS = (Float32, Float64)

@@ -136,7 +136,9 @@ class _Reader:
 
     def _parts(self, given: Any, names: tuple[str, ...]) -> list[Any]:
         """A node's parts, if it has no others."""
-        there = {name: part for name, part in given.args.items() if part not in (None, False, []) and name not in BENIGN}
+        there = {
+            name: part for name, part in given.args.items() if part not in (None, False, []) and name not in BENIGN
+        }
         if set(there) - set(names) or names[-1] not in there:
             if names[-1] != "expressions" or set(there) - set(names):
                 raise refuse(given, self.owner, self.text)

@@ -75,7 +75,9 @@ def check(tree: Node, columns: Mapping[str, FeatureType], owner: str) -> Typed:
     checker = _Checker(columns, owner)
     found = checker.of(tree)
     if (found.kind != "null") if isinstance(found, Literal) else (found.dtype != Bool):
-        raise checker.error(f"{checker.named(tree, found)} is no condition; it has to be Bool.", tree, "compare it: x > 0.")
+        raise checker.error(
+            f"{checker.named(tree, found)} is no condition; it has to be Bool.", tree, "compare it: x > 0."
+        )
     return checker.settle(found, Bool, tree)
 
 
@@ -251,7 +253,9 @@ class _Checker:
         kinds = self._numbers(node, found)
         dtype = None if any(kind in FLOATS for kind in kinds) else numbers.remainder(*kinds)
         if dtype is None:
-            raise self.error(f"{write(node)} is not of whole numbers.", node, "% is for Int32, Int64 and Decimal(p, 0).")
+            raise self.error(
+                f"{write(node)} is not of whole numbers.", node, "% is for Int32, Int64 and Decimal(p, 0)."
+            )
         args = (self.settle(one, kind, part) for one, kind, part in zip(found, kinds, node.args, strict=True))
         return Typed("%", dtype, tuple(args))
 

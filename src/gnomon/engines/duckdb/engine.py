@@ -139,6 +139,11 @@ class DuckDBEngine:
             for part in question.views:
                 con.execute(f"create or replace temp table asked as select __row as r{_keys_of(part)} from keys_asked")
                 with _reading(part.view.source):
+                    if part.view.aggregations:
+                        name = f"change{len(changes)}"
+                        con.register(name, self._windowed_instants(con, part, question, (start, end)))
+                        changes.append(f"select r, t from {name}")
+                        continue
                     found = instants_query(part, question.as_known, self._rows(con, part.view), start, end)
                     con.execute(f"create temp table change{len(changes)} as {found}")
                 changes.append(f"select r, t from change{len(changes)}")
@@ -238,6 +243,15 @@ class DuckDBEngine:
         con.register("given", _numbered(spine))
         con.execute(f"create temp table given_rows as select *, {quoted(instant)} as t from given")
         con.unregister("given")
+
+    def _windowed_instants(
+        self, con: duckdb.DuckDBPyConnection, part: ViewQuestion, question: TrainingQuestion, span: tuple[int, int]
+    ) -> pa.Table:
+        """(r, t): the instants at which a windowed view's answers may change."""
+        con.execute("drop table if exists keys")
+        paths = self._paths(part.view.source)
+        view = WindowedView(con, part, question.as_known, "", span, self._repo_path / self._spill)
+        return view.instants(self._columns(con, part.view, paths), paths)
 
     def _answer_windowed(
         self,

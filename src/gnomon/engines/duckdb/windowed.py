@@ -89,6 +89,30 @@ class WindowedView:
             parts.close()
         return answers
 
+    def instants(self, columns: Mapping[str, str], paths: Sequence[str]) -> pa.Table:
+        """(r, t): the instants after the span's first, up to its last, at which the answer for row r may change.
+
+        Args:
+            columns: the source's columns and DuckDB's names of their types.
+            paths: its files.
+        """
+        self._con.execute(keys_step(self._keys, self._tag))
+        same = " and ".join(f"a.{key} = q.{key}" for key in self._keys) or "true"
+        rows = f"select a.r, q.c from asked{self._tag} a join keys{self._tag} q on {same}"
+        query = self._events_query(columns, paths)
+        found = self._con.sql(f"select r, p.* exclude (c) from ({query}) p join ({rows}) q using (c)").to_arrow_table()
+        event, row = _numbers(found["e"]), _numbers(found["r"])
+        known = _numbers(found["w"]) if "w" in found.column_names else event + self._brought().delay
+        changes = [] if self._as_known != "then" else [known]
+        for window in dict.fromkeys(window for job in self._plan.jobs for window in job.windows):
+            enter = window.enter(event)
+            changes += [enter if self._as_known != "then" else np.maximum(enter, known), window.leave(event)]
+        instants = np.concatenate(changes)
+        pairs = np.stack([np.tile(row, len(changes)), instants], axis=1)
+        inside = (instants > self._span[0]) & (instants <= self._span[1])
+        pairs = np.unique(pairs[inside], axis=0)
+        return pa.table({"r": pa.array(pairs[:, 0]), "t": pa.array(pairs[:, 1])})
+
     def _spine(self) -> tuple[Ints, Ints]:
         """Per row the number of its key, −1 where it has none, and its instant."""
         same = " and ".join(f"a.{key} = q.{key}" for key in self._keys) or "true"
