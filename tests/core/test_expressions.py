@@ -49,7 +49,8 @@ COLUMNS: dict[str, FeatureType] = {
 
 @pytest.fixture(scope="module")
 def db() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(config={"TimeZone": "UTC", "threads": 1}) as connection:
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.execute("set TimeZone = 'UTC'")
         yield connection
 
 
@@ -64,7 +65,7 @@ def by_duckdb(db, columns, rows, *typed):
     terms = {name: f"f{n}" for n, name in enumerate(columns)}
     events = table(columns, rows)  # noqa: F841 - the query names it
     wanted = ", ".join(f"{one.sql(terms.__getitem__)} as c{n}" for n, one in enumerate(typed))
-    found = db.execute(f"select {wanted} from events").to_arrow_table()
+    found = db.sql(f"select {wanted} from events").to_arrow_table()
     return [column.to_pylist() for column in found.columns]
 
 

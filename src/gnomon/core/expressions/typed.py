@@ -46,6 +46,7 @@ TAKES: dict[str, tuple[tuple[FeatureType, ...], FeatureType, int]] = {
     "length": ((String, Bytes), Int64, 1),
 }
 """Calls whose arguments have one of some types each: those, the type of the result, and how many (0: any number)."""
+NULL = Literal("null", None)
 GROWS = {"+": numbers.total, "-": numbers.total, "*": numbers.product}
 
 
@@ -96,7 +97,7 @@ class _Checker:
         if node.name in TAKES:
             return self._plain(node, found)
         method = {"+": "_sum", "-": "_sum", "*": "_sum", "/": "_quotient", "%": "_remainder", "is null": "_is_null"}
-        made: Typed = getattr(self, method.get(node.name, f"_{node.name}"))(node, found)
+        made: Typed | Literal = getattr(self, method.get(node.name, f"_{node.name}"))(node, found)
         return made
 
     def settle(self, found: Typed | Literal, dtype: FeatureType, node: Node) -> Typed:
@@ -263,19 +264,23 @@ class _Checker:
 
     _abs = _neg
 
-    def _case(self, node: Call, found: Sequence[Typed | Literal]) -> Typed:
+    def _case(self, node: Call, found: Sequence[Typed | Literal]) -> Typed | Literal:
         when, when_nodes = found[:-1:2], node.args[:-1:2]
         then, then_nodes = (*found[1::2], found[-1]), (*node.args[1::2], node.args[-1])
         conditions = self._plain(Call("and", when_nodes), when).args
+        if all(map(_is_null, then)):
+            return NULL
         values = self._alike(node, then_nodes, then)
         pairs = zip(conditions, values[:-1], strict=True)
         return Typed("case", values[0].dtype, (*(one for pair in pairs for one in pair), values[-1]))
 
-    def _coalesce(self, node: Call, found: Sequence[Typed | Literal]) -> Typed:
+    def _coalesce(self, node: Call, found: Sequence[Typed | Literal]) -> Typed | Literal:
+        if all(map(_is_null, found)):
+            return NULL
         args = self._alike(node, node.args, found)
         return Typed(node.name, args[0].dtype, args)
 
-    def _nullif(self, node: Call, found: Sequence[Typed | Literal]) -> Typed:
+    def _nullif(self, node: Call, found: Sequence[Typed | Literal]) -> Typed | Literal:
         self._count(node, 2)
         return self._coalesce(node, found)
 
