@@ -16,9 +16,21 @@ from __future__ import annotations
 import struct
 from decimal import Decimal as PythonDecimal
 
-from gnomon.types import Bool, Decimal, FeatureType, Float32, Float64, Int32, Int64
+from gnomon.types import Decimal, FeatureType, Float32, Float64, Int32, Int64
 
-__all__ = ["FLOATS", "INTEGERS", "digits_of", "integer", "is_exact", "natural", "product", "remainder", "rounded", "together", "total"]
+__all__ = [
+    "FLOATS",
+    "INTEGERS",
+    "digits_of",
+    "integer",
+    "is_exact",
+    "natural",
+    "product",
+    "remainder",
+    "rounded",
+    "together",
+    "total",
+]
 
 INTEGERS = (Int32, Int64)
 FLOATS = (Float32, Float64)
@@ -86,7 +98,7 @@ def rounded(value: PythonDecimal, dtype: FeatureType) -> float | None:
     """The value of a float type nearest to a number; None beyond its range."""
     try:
         nearest = float(value)
-        return struct.unpack("f", struct.pack("f", nearest))[0] if dtype == Float32 else _finite(nearest)
+        return struct.unpack("<f", struct.pack("<f", nearest))[0] if dtype == Float32 else _finite(nearest)
     except OverflowError:
         return None
 

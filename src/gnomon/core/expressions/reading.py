@@ -57,10 +57,8 @@ NODES: dict[str, tuple[str, tuple[str, ...]]] = {
     "startswith": ("starts_with", ("this", "expression")),
     "upper": ("upper", ("this",)),
 }
-PREDICATES = frozenset(
-    ["=", "<>", "<", "<=", ">", ">=", "is null", "is true", "is false", "is distinct from", "in", "between", "like"]
-    + ["ilike"]
-)
+ORDERS = ("=", "<>", "<", "<=", ">", ">=", "is distinct from")
+PREDICATES = frozenset((*ORDERS, "is null", "is true", "is false", "in", "between", "like", "ilike"))
 BENIGN = {"typed", "safe"}
 """Parts that say how a dialect means a node, not what the author wrote."""
 CASTS = {name.upper(): SCALARS[dtype] for dtype, name in SQL_NAMES.items()} | {
@@ -136,10 +134,10 @@ class _Reader:
 
     def _parts(self, given: Any, names: tuple[str, ...]) -> list[Any]:
         """A node's parts, if it has no others."""
-        there = {name: part for name, part in given.args.items() if part not in (None, False, []) and name not in BENIGN}
-        if set(there) - set(names) or names[-1] not in there:
-            if names[-1] != "expressions" or set(there) - set(names):
-                raise refuse(given, self.owner, self.text)
+        there = {name: given.args[name] for name in _filled(given) if name not in BENIGN}
+        lacks = names[-1] not in there and names[-1] != "expressions"
+        if lacks or set(there) - set(names):
+            raise refuse(given, self.owner, self.text)
         return [one for name in names for one in _listed(there.get(name, []))]
 
     def _call(self, name: str, parts: Sequence[Any], depth: int, *, bare: bool = False) -> Call:
@@ -163,7 +161,7 @@ class _Reader:
                 )
 
     def _paren(self, given: Any, depth: int) -> Node:
-        return self.node(*self._parts(given, ("this",)), depth)
+        return self.node(self._parts(given, ("this",))[0], depth)
 
     def _and(self, given: Any, depth: int) -> Node:
         return self._chain(given, "and", depth)
@@ -250,12 +248,9 @@ class _Reader:
         return made
 
     def _column(self, given: Any, depth: int) -> Node:
-        if set(self._given(given)) != {"this"} or given.this.key != "identifier":
+        if _filled(given) != ["this"] or given.this.key != "identifier":
             raise cannot(self.owner, f"{given.sql('duckdb')!r}", self.text, "name the event's own columns only.")
         return Column(given.name)
-
-    def _given(self, given: Any) -> list[str]:
-        return [name for name, part in given.args.items() if part not in (None, False, [])]
 
     def _literal(self, given: Any, depth: int) -> Node:
         if given.is_string:
@@ -303,6 +298,11 @@ class _Reader:
             return to_micros(text)
         except RequestError:
             raise cannot(self.owner, f"{text!r} as an instant", self.text, "write '2024-01-31 12:00:00'.") from None
+
+
+def _filled(given: Any) -> list[str]:
+    """The names of the parts that are there."""
+    return [name for name, part in given.args.items() if part not in (None, False, [])]
 
 
 def _listed(part: Any) -> list[Any]:

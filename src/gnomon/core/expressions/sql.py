@@ -92,8 +92,8 @@ def _sum(typed: Typed, args: list[str]) -> str:
 def _product(typed: Typed, args: list[str]) -> str:
     if typed.dtype in FLOATS:
         return f"({args[0]} * {args[1]})"
-    # Below 19 digits DuckDB multiplies as int64, and fails where the product needs more; 19 digits make it use 128 bits.
-    wide = WIDE if digits_of(typed.dtype)[0] + digits_of(typed.dtype)[1] >= WIDE else 0
+    # Below 19 digits DuckDB multiplies as int64, and fails where the product needs more; from 19 on it uses 128 bits.
+    wide = WIDE if sum(digits_of(typed.dtype)) >= WIDE else 0
     left, right = (_as_decimal(one, part.dtype, wide) for one, part in zip(args, typed.args, strict=True))
     return _cast(f"({left} * {right})", typed.dtype)
 

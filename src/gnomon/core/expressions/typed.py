@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal as PythonDecimal
-from functools import reduce
 from typing import Any
 
 from gnomon.clock import to_micros
@@ -76,7 +75,9 @@ def check(tree: Node, columns: Mapping[str, FeatureType], owner: str) -> Typed:
     checker = _Checker(columns, owner)
     found = checker.of(tree)
     if (found.kind != "null") if isinstance(found, Literal) else (found.dtype != Bool):
-        raise checker.error(f"{checker.named(tree, found)} is no condition; it has to be Bool.", tree, "compare it: x > 0.")
+        raise checker.error(
+            f"{checker.named(tree, found)} is no condition; it has to be Bool.", tree, "compare it: x > 0."
+        )
     return checker.settle(found, Bool, tree)
 
 
@@ -221,13 +222,17 @@ class _Checker:
     def _numbers(self, node: Call, found: Sequence[Typed | Literal]) -> list[FeatureType]:
         kinds = []
         for one, part in zip(found, node.args, strict=True):
-            value = one.value if isinstance(one, Literal) else None
-            number = isinstance(value, PythonDecimal)
-            kind = self._natural(value, part) if number else Int64 if _is_null(one) else self._open(one, part)
+            kind = self._number(one, part)
             if not (is_exact(kind) or kind in FLOATS):
                 raise self.error(f"{self.named(part, one)} is no number, as `{node.name}` needs.", node, "use numbers.")
             kinds.append(kind)
         return kinds
+
+    def _number(self, found: Typed | Literal, node: Node) -> FeatureType:
+        """A type for arithmetic; literals get no more digits than they have."""
+        if isinstance(found, Literal) and isinstance(found.value, PythonDecimal):
+            return self._natural(found.value, node)
+        return Int64 if _is_null(found) else self._open(found, node)
 
     def _sum(self, node: Call, found: Sequence[Typed | Literal]) -> Typed:
         kinds = self._numbers(node, found)
@@ -252,14 +257,16 @@ class _Checker:
         kinds = self._numbers(node, found)
         dtype = None if any(kind in FLOATS for kind in kinds) else numbers.remainder(*kinds)
         if dtype is None:
-            raise self.error(f"{write(node)} is not of whole numbers.", node, "% is for Int32, Int64 and Decimal(p, 0).")
+            raise self.error(
+                f"{write(node)} is not of whole numbers.", node, "% is for Int32, Int64 and Decimal(p, 0)."
+            )
         args = (self.settle(one, kind, part) for one, kind, part in zip(found, kinds, node.args, strict=True))
         return Typed("%", dtype, tuple(args))
 
     def _neg(self, node: Call, found: Sequence[Typed | Literal]) -> Typed:
         self._count(node, 1)
         (kind,) = self._numbers(node, found)
-        dtype = Decimal(digits_whole(kind), numbers.digits_of(kind)[1]) if is_exact(kind) else kind
+        dtype = Decimal(sum(numbers.digits_of(kind)), numbers.digits_of(kind)[1]) if is_exact(kind) else kind
         return Typed(node.name, dtype, (self.settle(found[0], kind, node.args[0]),))
 
     _abs = _neg
@@ -300,11 +307,6 @@ class _Checker:
         except RequestError:
             hint = "write it as '2024-01-31 12:00:00' (UTC), or with a zone: '2024-01-31T12:00:00+01:00'."
             raise self.error(f"{write(node)} is no instant, and meets a timestamp.", node, hint) from None
-
-
-def digits_whole(dtype: FeatureType) -> int:
-    """The digits of an exact type in all."""
-    return sum(numbers.digits_of(dtype))
 
 
 def _is_null(found: Typed | Literal) -> bool:

@@ -1,8 +1,8 @@
-"""The normalised text of a tree: one text for each meaning's form, which reads back as the same tree.
+r"""The normalised text of a tree: one text for each meaning's form, which reads back as the same tree.
 
 >>> from gnomon.core.expressions.tree import Call, Column, Literal
 >>> write(Call("not", (Call("in", (Column("Order"), Literal("text", "it's"), Literal("null", None))),)))
-'"Order" not in (\\'it\\'\\'s\\', null)'
+'"Order" not in (\'it\'\'s\', null)'
 """
 
 from __future__ import annotations
@@ -149,5 +149,5 @@ RESERVED = frozenset(
     rollback row rows select semi session_user set show similar some struct substring summarize symmetric table
     tablesample then time timestamp timestamptz to trailing trim true truncate try_cast uncache union unique unknown
     unpivot update use using vacuum values variadic when where window with xor
-    """.split()
+    """.split()  # noqa: SIM905 - read as the text it is
 )
