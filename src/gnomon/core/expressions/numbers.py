@@ -4,7 +4,7 @@ Integers and decimals are *exact*: `Int64` is at most 19 digits, `Decimal(p, s)`
 they can need; more than 38 is an error, never a rounded or failing query. An exact number that meets a float becomes
 the nearest Float64, in Python and in DuckDB alike. A number written out takes the type of what it meets.
 
->>> from gnomon.types import Decimal, Float32, Int32, Int64
+>>> from gnomon.types import Bool, Decimal, Float32, Int32, Int64
 >>> together(Int32, Int64), together(Int64, Decimal(10, 2)), together(Int64, Float32), together(Int64, Bool)
 (Int64, Decimal(21, 2), Float64, None)
 >>> total(Int64, Int64), product(Int64, Decimal(10, 2))

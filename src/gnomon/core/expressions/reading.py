@@ -15,6 +15,7 @@ from typing import Any
 
 from gnomon.clock import to_micros
 from gnomon.core.expressions.checks import check_text, check_tokens
+from gnomon.core.expressions.nodes import BENIGN, CASTS, NODES, PREDICATES
 from gnomon.core.expressions.refusals import cannot, refuse
 from gnomon.core.expressions.tree import FUNCTIONS, Call, Column, Literal, Node
 from gnomon.core.expressions.writing import SQL_NAMES
@@ -28,46 +29,6 @@ MAX_DEPTH = 60
 """How deep a condition may nest: far from what Python and DuckDB can take, and far beyond what one can read."""
 MAX_DIGITS = 400
 EXACT = decimal.Context(prec=2 * MAX_DIGITS)
-
-# Classes by their key, each with its name here and the parts it is made of.
-NODES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "eq": ("=", ("this", "expression")),
-    "neq": ("<>", ("this", "expression")),
-    "lt": ("<", ("this", "expression")),
-    "lte": ("<=", ("this", "expression")),
-    "gt": (">", ("this", "expression")),
-    "gte": (">=", ("this", "expression")),
-    "nullsafeneq": ("is distinct from", ("this", "expression")),
-    "in": ("in", ("this", "expressions")),
-    "between": ("between", ("this", "low", "high")),
-    "add": ("+", ("this", "expression")),
-    "sub": ("-", ("this", "expression")),
-    "mul": ("*", ("this", "expression")),
-    "div": ("/", ("this", "expression")),
-    "mod": ("%", ("this", "expression")),
-    "abs": ("abs", ("this",)),
-    "coalesce": ("coalesce", ("this", "expressions")),
-    "contains": ("contains", ("this", "expression")),
-    "endswith": ("ends_with", ("this", "expression")),
-    "isinf": ("isinf", ("this",)),
-    "isnan": ("isnan", ("this",)),
-    "length": ("length", ("this",)),
-    "lower": ("lower", ("this",)),
-    "nullif": ("nullif", ("this", "expression")),
-    "startswith": ("starts_with", ("this", "expression")),
-    "upper": ("upper", ("this",)),
-}
-ORDERS = ("=", "<>", "<", "<=", ">", ">=", "is distinct from")
-PREDICATES = frozenset((*ORDERS, "is null", "is true", "is false", "in", "between", "like", "ilike"))
-BENIGN = {"typed", "safe"}
-"""Parts that say how a dialect means a node, not what the author wrote."""
-CASTS = {name.upper(): SCALARS[dtype] for dtype, name in SQL_NAMES.items()} | {
-    "INT": SCALARS["Int32"],
-    "TEXT": SCALARS["String"],
-    "VARBINARY": SCALARS["Bytes"],
-    "TIMESTAMP": SCALARS["UnixTimestamp"],
-    "TIMESTAMPNTZ": SCALARS["UnixTimestamp"],
-}
 
 
 def read(text: str, owner: str) -> Node:
