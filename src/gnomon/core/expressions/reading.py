@@ -15,6 +15,7 @@ from typing import Any
 
 from gnomon.clock import to_micros
 from gnomon.core.expressions.checks import check_text, check_tokens
+from gnomon.core.expressions.nodes import BENIGN, CASTS, NODES, PREDICATES
 from gnomon.core.expressions.refusals import cannot, refuse
 from gnomon.core.expressions.tree import FUNCTIONS, Call, Column, Literal, Node
 from gnomon.core.expressions.writing import SQL_NAMES
@@ -28,48 +29,6 @@ MAX_DEPTH = 60
 """How deep a condition may nest: far from what Python and DuckDB can take, and far beyond what one can read."""
 MAX_DIGITS = 400
 EXACT = decimal.Context(prec=2 * MAX_DIGITS)
-
-# Classes by their key, each with its name here and the parts it is made of.
-NODES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "eq": ("=", ("this", "expression")),
-    "neq": ("<>", ("this", "expression")),
-    "lt": ("<", ("this", "expression")),
-    "lte": ("<=", ("this", "expression")),
-    "gt": (">", ("this", "expression")),
-    "gte": (">=", ("this", "expression")),
-    "nullsafeneq": ("is distinct from", ("this", "expression")),
-    "in": ("in", ("this", "expressions")),
-    "between": ("between", ("this", "low", "high")),
-    "add": ("+", ("this", "expression")),
-    "sub": ("-", ("this", "expression")),
-    "mul": ("*", ("this", "expression")),
-    "div": ("/", ("this", "expression")),
-    "mod": ("%", ("this", "expression")),
-    "abs": ("abs", ("this",)),
-    "coalesce": ("coalesce", ("this", "expressions")),
-    "contains": ("contains", ("this", "expression")),
-    "endswith": ("ends_with", ("this", "expression")),
-    "isinf": ("isinf", ("this",)),
-    "isnan": ("isnan", ("this",)),
-    "length": ("length", ("this",)),
-    "lower": ("lower", ("this",)),
-    "nullif": ("nullif", ("this", "expression")),
-    "startswith": ("starts_with", ("this", "expression")),
-    "upper": ("upper", ("this",)),
-}
-PREDICATES = frozenset(
-    ["=", "<>", "<", "<=", ">", ">=", "is null", "is true", "is false", "is distinct from", "in", "between", "like"]
-    + ["ilike"]
-)
-BENIGN = {"typed", "safe"}
-"""Parts that say how a dialect means a node, not what the author wrote."""
-CASTS = {name.upper(): SCALARS[dtype] for dtype, name in SQL_NAMES.items()} | {
-    "INT": SCALARS["Int32"],
-    "TEXT": SCALARS["String"],
-    "VARBINARY": SCALARS["Bytes"],
-    "TIMESTAMP": SCALARS["UnixTimestamp"],
-    "TIMESTAMPNTZ": SCALARS["UnixTimestamp"],
-}
 
 
 def read(text: str, owner: str) -> Node:
@@ -136,12 +95,10 @@ class _Reader:
 
     def _parts(self, given: Any, names: tuple[str, ...]) -> list[Any]:
         """A node's parts, if it has no others."""
-        there = {
-            name: part for name, part in given.args.items() if part not in (None, False, []) and name not in BENIGN
-        }
-        if set(there) - set(names) or names[-1] not in there:
-            if names[-1] != "expressions" or set(there) - set(names):
-                raise refuse(given, self.owner, self.text)
+        there = {name: given.args[name] for name in _filled(given) if name not in BENIGN}
+        lacks = names[-1] not in there and names[-1] != "expressions"
+        if lacks or set(there) - set(names):
+            raise refuse(given, self.owner, self.text)
         return [one for name in names for one in _listed(there.get(name, []))]
 
     def _call(self, name: str, parts: Sequence[Any], depth: int, *, bare: bool = False) -> Call:
@@ -165,7 +122,7 @@ class _Reader:
                 )
 
     def _paren(self, given: Any, depth: int) -> Node:
-        return self.node(*self._parts(given, ("this",)), depth)
+        return self.node(self._parts(given, ("this",))[0], depth)
 
     def _and(self, given: Any, depth: int) -> Node:
         return self._chain(given, "and", depth)
@@ -252,12 +209,9 @@ class _Reader:
         return made
 
     def _column(self, given: Any, depth: int) -> Node:
-        if set(self._given(given)) != {"this"} or given.this.key != "identifier":
+        if _filled(given) != ["this"] or given.this.key != "identifier":
             raise cannot(self.owner, f"{given.sql('duckdb')!r}", self.text, "name the event's own columns only.")
         return Column(given.name)
-
-    def _given(self, given: Any) -> list[str]:
-        return [name for name, part in given.args.items() if part not in (None, False, [])]
 
     def _literal(self, given: Any, depth: int) -> Node:
         if given.is_string:
@@ -305,6 +259,11 @@ class _Reader:
             return to_micros(text)
         except RequestError:
             raise cannot(self.owner, f"{text!r} as an instant", self.text, "write '2024-01-31 12:00:00'.") from None
+
+
+def _filled(given: Any) -> list[str]:
+    """The names of the parts that are there."""
+    return [name for name, part in given.args.items() if part not in (None, False, [])]
 
 
 def _listed(part: Any) -> list[Any]:
