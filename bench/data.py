@@ -8,7 +8,20 @@ from pathlib import Path
 
 import duckdb
 
-__all__ = ["CACHE", "FEATURES", "HISTORY", "KEYS", "PEOPLE", "SPINES", "deep", "entities", "events", "fresh", "history", "spine"]
+__all__ = [
+    "CACHE",
+    "FEATURES",
+    "HISTORY",
+    "KEYS",
+    "PEOPLE",
+    "SPINES",
+    "deep",
+    "entities",
+    "events",
+    "fresh",
+    "history",
+    "spine",
+]
 
 CACHE = Path(tempfile.gettempdir()) / "gnomon-bench-1"
 START = 1_700_000_000_000_000

@@ -46,7 +46,9 @@ def test_exported_names_are_exactly_these() -> None:
         "FileSource",
         "GnomonError",
         "ValueType",
+        "Window",
         "__version__",
+        "agg",
     ]
 
 
