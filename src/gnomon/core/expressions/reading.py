@@ -25,8 +25,8 @@ from gnomon.types import Decimal as DecimalType
 
 __all__ = ["read"]
 
-MAX_DEPTH = 60
-"""How deep a condition may nest: far from what Python and DuckDB can take, and far beyond what one can read."""
+MAX_DEPTH = 20
+"""How deep a condition may nest. sqlglot takes some 20 of Python's 1,000 frames a level; the caller needs some too."""
 MAX_DIGITS = 400
 EXACT = decimal.Context(prec=2 * MAX_DIGITS)
 
@@ -84,7 +84,7 @@ class _Reader:
         if depth > MAX_DEPTH:
             raise _too_deep(self.owner)
         key = given.key
-        special = getattr(self, f"_{key}", None)
+        special = getattr(self, f"_read_{key}", None)
         if special is not None:
             made: Node = special(given, depth + 1)
             return made
@@ -121,13 +121,13 @@ class _Reader:
                     "for a range write `x between 1 and 9`; else put the inner one in parentheses.",
                 )
 
-    def _paren(self, given: Any, depth: int) -> Node:
+    def _read_paren(self, given: Any, depth: int) -> Node:
         return self.node(self._parts(given, ("this",))[0], depth)
 
-    def _and(self, given: Any, depth: int) -> Node:
+    def _read_and(self, given: Any, depth: int) -> Node:
         return self._chain(given, "and", depth)
 
-    def _or(self, given: Any, depth: int) -> Node:
+    def _read_or(self, given: Any, depth: int) -> Node:
         return self._chain(given, "or", depth)
 
     def _chain(self, given: Any, name: str, depth: int) -> Node:
@@ -145,21 +145,21 @@ class _Reader:
             args += made.args if isinstance(made, Call) and made.name == name else [made]
         return Call(name, tuple(args))
 
-    def _not(self, given: Any, depth: int) -> Node:
+    def _read_not(self, given: Any, depth: int) -> Node:
         return self._call("not", self._parts(given, ("this",)), depth)
 
-    def _nullsafeeq(self, given: Any, depth: int) -> Node:
+    def _read_nullsafeeq(self, given: Any, depth: int) -> Node:
         parts = self._parts(given, ("this", "expression"))
         return Call("not", (self._call("is distinct from", parts, depth, bare=True),))
 
-    def _is(self, given: Any, depth: int) -> Node:
+    def _read_is(self, given: Any, depth: int) -> Node:
         what, state = self._parts(given, ("this", "expression"))
         words = {"null": "is null", "boolean": f"is {str(state.this).lower()}"}.get(state.key)
         if words is None:
             raise refuse(given, self.owner, self.text)
         return self._call(words, [what], depth, bare=True)
 
-    def _like(self, given: Any, depth: int, escape: Any = None) -> Node:
+    def _read_like(self, given: Any, depth: int, escape: Any = None) -> Node:
         """`like` and `ilike`; newer sqlglot keeps `not` inside."""
         plain = given.copy()
         negated = plain.args.pop("negate", False)
@@ -168,15 +168,15 @@ class _Reader:
         self._check_pattern(made)
         return Call("not", (made,)) if negated else made
 
-    _ilike = _like
+    _read_ilike = _read_like
 
-    def _escape(self, given: Any, depth: int) -> Node:
+    def _read_escape(self, given: Any, depth: int) -> Node:
         inner, escape = self._parts(given, ("this", "expression"))
         if inner.key == "not" and inner.this.key in ("like", "ilike"):
-            return Call("not", (self._like(inner.this, depth, escape),))
+            return Call("not", (self._read_like(inner.this, depth, escape),))
         if inner.key not in ("like", "ilike"):
             raise refuse(given, self.owner, self.text)
-        return self._like(inner, depth, escape)
+        return self._read_like(inner, depth, escape)
 
     def _check_pattern(self, like: Call) -> None:
         """Patterns are known beforehand, so that what is wrong with one is said here and not by a query."""
@@ -191,7 +191,7 @@ class _Reader:
         if pattern.replace(mark * 2, "").endswith(mark):
             raise cannot(self.owner, "a pattern that ends with its escape", self.text, f"double it: {mark * 2!r}.")
 
-    def _case(self, given: Any, depth: int) -> Node:
+    def _read_case(self, given: Any, depth: int) -> Node:
         if given.this is not None:
             hint = "write each branch's condition out: case when x = 1 then …"
             raise cannot(self.owner, "`case x when …`", self.text, hint)
@@ -201,19 +201,19 @@ class _Reader:
         args = [self.node(one, depth) for one in branches]
         return Call("case", (*args, self.node(default, depth) if default else Literal("null", None)))
 
-    def _neg(self, given: Any, depth: int) -> Node:
+    def _read_neg(self, given: Any, depth: int) -> Node:
         made = self._call("neg", self._parts(given, ("this",)), depth)
         inner = made.args[0]
         if isinstance(inner, Literal) and isinstance(inner.value, decimal.Decimal):
             return Literal("number", EXACT.minus(inner.value))  # plain zero stays plain: minus(0) is 0
         return made
 
-    def _column(self, given: Any, depth: int) -> Node:
+    def _read_column(self, given: Any, depth: int) -> Node:
         if _filled(given) != ["this"] or given.this.key != "identifier":
             raise cannot(self.owner, f"{given.sql('duckdb')!r}", self.text, "name the event's own columns only.")
         return Column(given.name)
 
-    def _literal(self, given: Any, depth: int) -> Node:
+    def _read_literal(self, given: Any, depth: int) -> Node:
         if given.is_string:
             return Literal("text", given.this)
         try:
@@ -224,20 +224,20 @@ class _Reader:
             raise cannot(self.owner, f"the number {given.this}", self.text, "no type holds it.")
         return Literal("number", value.normalize(EXACT))
 
-    def _boolean(self, given: Any, depth: int) -> Node:
+    def _read_boolean(self, given: Any, depth: int) -> Node:
         return Literal("bool", bool(given.this))
 
-    def _null(self, given: Any, depth: int) -> Node:
+    def _read_null(self, given: Any, depth: int) -> Node:
         return Literal("null", None)
 
-    def _anonymous(self, given: Any, depth: int) -> Node:
+    def _read_anonymous(self, given: Any, depth: int) -> Node:
         # A function that sqlglot has no class for; which have one differs between its versions.
         name = str(given.this).lower()
         if name not in FUNCTIONS:
             raise refuse(given, self.owner, self.text)
         return self._call(name, self._parts(given, ("this", "expressions"))[1:], depth)
 
-    def _cast(self, given: Any, depth: int) -> Node:
+    def _read_cast(self, given: Any, depth: int) -> Node:
         self._parts(given, ("this", "to"))
         dtype = self._dtype(given.to)
         inner = self.node(given.this, depth)
