@@ -6,11 +6,14 @@ with started(SQLITE, path, "store.write(TABLE, [(b'a', b'1')], put)") as loader:
 from __future__ import annotations
 
 import random
+import sqlite3
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
 
 from gnomon.contracts.online import OnlineStore, Table
 from gnomon.testing.conformance import put
@@ -108,3 +111,29 @@ def check_race(kind: str, where: str, make: Callable[[], OnlineStore], rounds: i
         assert (one.returncode, two.returncode) == (0, 0)
         assert store.read([(TABLE, [b"a", b"b", b"c"])]) == [[b"x" * 2 * rounds] * 3]
         assert len({tuple(one) for one in seen}) > 2
+
+
+def rows_stored(kind: str, folder: Path, options: dict[str, Any]) -> int:
+    """How many rows a store of a repo holds, whichever generation they are of."""
+    if kind == "lmdb":
+        return rows_in_lmdb(folder / ".gnomon" / "online.lmdb")
+    if kind == "sqlite":
+        with closing(sqlite3.connect(folder / ".gnomon" / "online.db")) as db:
+            return int(db.execute("SELECT count(*) FROM entry").fetchone()[0])
+    import redis
+
+    with redis.Redis.from_url(f"redis://{options['connection_string']}") as client:
+        return rows_in_redis(client) - 1  # on a single server a generation has one counter
+
+
+def rows_in_lmdb(path: Path) -> int:
+    """The same of an LMDB folder."""
+    import lmdb
+
+    with closing(lmdb.open(str(path))) as env, env.begin() as txn:
+        return sum(key.startswith(b"r") for key, _ in txn.cursor())
+
+
+def rows_in_redis(client: Any) -> int:
+    """How many keys a server has besides pointers, names, marks and notes: rows, and a counter per generation."""
+    return sum(b"}:" not in key for key in client.scan_iter())

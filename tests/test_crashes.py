@@ -1,0 +1,167 @@
+"""A process killed at any instant of `apply` and `materialize` leaves the old or the new, and a rerun completes.
+
+Whole flows, on every online store that lasts and both registries. Some tens of kills a run; some hundreds with
+`HYPOTHESIS_PROFILE=deep`. `pytest -rP` shows where they landed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from crashes import Ended, Nursery
+from ledgers import KEYS, ROUNDS, WIDENED, Place, extras_of, land, rows_of, view_of
+from loaders import rows_stored
+from postgres_server import PostgresServer, postgres  # noqa: F401  (a fixture)
+from redis_server import Server, redis_server  # noqa: F401  (a fixture)
+
+from gnomon import FeatureStore
+from gnomon.definitions.codec import fingerprint
+
+DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
+KILLS_A_ROUND = 2
+WORLDS = 14 if DEEP else 1
+
+Make = Callable[[Path], Place]
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as nursery:
+        yield nursery
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def registry(request: pytest.FixtureRequest) -> Callable[[], dict[str, str]]:
+    """Gives the options of a registry, empty each time."""
+    if request.param == "sqlite":
+        return dict
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return lambda: {"path": server.url()}
+
+
+@pytest.fixture(params=["lmdb", "sqlite", "redis"])
+def make(request: pytest.FixtureRequest, registry: Callable[[], dict[str, str]]) -> Make:
+    """Gives a project's place in a folder, nothing in it yet."""
+    options: dict[str, str] = {}
+    if request.param == "redis":
+        redis = pytest.importorskip("redis")
+        server: Server = request.getfixturevalue("redis_server")
+        options = {"connection_string": server.address}
+
+    def made(folder: Path) -> Place:
+        (folder / "spill").mkdir(parents=True)
+        if request.param == "redis":
+            with redis.Redis(port=server.port) as client:
+                client.flushall()
+        return Place(folder=str(folder), online=request.param, online_options=options, registry_options=registry())
+
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_600)
+def test_whenever_it_is_killed_the_old_or_the_new_is_there_and_a_rerun_completes(
+    make: Make, nursery: Nursery, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    chance = random.Random(request.node.name)
+    spans = unkilled(nursery, make(tmp_path / "unkilled"))
+    landed: Counter[str] = Counter()
+    for world in range(WORLDS):
+        place = make(tmp_path / f"world-{world}")
+        for number in range(1, ROUNDS + 1):
+            land(place, number)
+            watch = Watch(place, number)
+            for _ in range(KILLS_A_ROUND):
+                ended = nursery.run(place, number, chance.uniform(0, 1.05 * spans[number]), watch)
+                landed[ended.when] += 1
+                watch.check(ended)
+            finish(nursery, place, number)
+    print(f"{request.node.name}: {dict(landed)} of {landed.total()} kills")
+    assert landed["apply"] + landed["load"] >= landed.total() / 3
+
+
+def unkilled(nursery: Nursery, place: Place) -> dict[int, float]:
+    """How long each round takes when nobody is killed."""
+    seconds = {}
+    for number in range(1, ROUNDS + 1):
+        land(place, number)
+        seconds[number] = nursery.run(place, number, meanwhile=Watch(place, number)).seconds
+    return seconds
+
+
+class Watch:
+    """Looks at a project while a round is under way, as a service beside it would: no row is torn or goes back."""
+
+    def __init__(self, place: Place, number: int) -> None:
+        self._place, self._number = place, number
+        self._version = number - 1
+        self._new = [False] * KEYS
+        self._store: FeatureStore | None = None
+
+    def __call__(self) -> None:
+        """Look once."""
+        self._store = self._store or self._place.opened(self._number)
+        self._store.refresh_registry()
+        self._look(self._store)
+
+    def check(self, ended: Ended) -> None:
+        """Look with nothing under way any more, and nothing remembered from before."""
+        if self._store:
+            self._store.close()
+            self._store = None
+        with self._place.opened(self._number) as store:
+            self._look(store)
+            version = store.snapshot().version
+            assert len(store.history()) == version
+            assert not version or store.get_feature_view("account") == view_of(version)
+            assert ("A" not in ended.marks) or version == self._number
+
+    def _look(self, store: FeatureStore) -> None:
+        version = store.snapshot().version
+        assert version in (self._version, self._number)
+        self._version = version
+        if not version:
+            return
+        answer = store.get_online_features(["account:balance", "account:word"], {"user_id": list(range(KEYS))}).to_dict(
+            include_event_timestamps=True
+        )
+        found = list(zip(answer["balance__ts"], answer["balance"], answer["word"], strict=True))
+        old, new = rows_of(self._number - 1), rows_of(self._number)
+        assert all(row in (old[key], new[key]) for key, row in enumerate(found))
+        is_new = [row == new[key] for key, row in enumerate(found)]
+        assert all(now or not before for before, now in zip(self._new, is_new, strict=True))
+        self._new = is_new
+        if self._number == WIDENED:  # a load anew: all at once
+            assert len({one for key, one in enumerate(is_new) if old[key] != new[key]}) == 1
+
+
+def finish(nursery: Nursery, place: Place, number: int) -> None:
+    """Run the round again to its end: all of it is there, and nothing else."""
+    assert nursery.run(place, number).when == "after"
+    view = view_of(number)
+    with place.opened(number) as store:
+        assert [commit.version for commit in store.history()] == list(range(number, 0, -1))
+        assert store.get_feature_view("account") == view
+        answer = store.get_online_features(
+            [f"account:{name}" for name in view.feature_names], {"user_id": list(range(KEYS))}
+        ).to_dict(include_event_timestamps=True)
+        found = list(zip(answer["balance__ts"], answer["balance"], answer["word"], strict=True))
+        assert found == rows_of(number)
+        if number >= WIDENED:
+            assert answer["extra"] == extras_of(number)
+        last = store.materializations()[0]
+        assert (last.fingerprint, len(last.files)) == (fingerprint(view), number)
+    if number >= WIDENED:  # a load anew removes what a killed one left
+        assert rows_stored(place.online, Path(place.folder), place.online_options) == KEYS
+    assert files_left(Path(place.folder)) <= {"data.mdb", "lock.mdb", "online.db", "registry.db"}
+
+
+def files_left(folder: Path) -> set[str]:
+    """What lies in a repo besides its sources; folders too, where they should not be there."""
+    kept = [one for part in (".gnomon", "spill") for one in (folder / part).rglob("*") if one.name != "online.lmdb"]
+    return {one.name for one in kept}
