@@ -1,8 +1,8 @@
 """Kills a process at any instant of `apply` and `materialize`, and looks at what is left.
 
     with Nursery() as nursery:
-        ended = nursery.run(place, round_number, kill_after=0.12)
-        ended.when                      # "before", "apply", "load" or "after"
+        ended = nursery.run(place, round_number, kill=(LOADING, 0.12))      # 0.12 s after it began to load
+        ended.when                                                          # "before", "apply", "load" or "after"
 
 A nursery is a process that has imported everything and opened nothing; each victim is forked from it, so that the
 instants drawn are spent on work, not on starting Python. A victim marks its way on a pipe, which outlives it.
@@ -24,7 +24,11 @@ from typing import Any
 
 from ledgers import Place, end_of, view_of
 
-APPLYING, APPLIED, LOADING, LOADED = b"a", b"A", b"l", b"L"
+BORN, APPLYING, LOADING, LOADED, CLOSED = "balLc"
+"""How far a victim came, each the beginning of a phase that ends with the next."""
+
+Kill = tuple[str, float]
+"""A mark, and how many seconds after it the victim is killed."""
 
 
 @dataclass(frozen=True)
@@ -32,21 +36,19 @@ class Ended:
     """How a victim ended.
 
     Args:
-        marks: how far it came.
+        marks: how far it came, and after how many seconds.
         killed: whether it was killed; else it was done before.
-        seconds: how long it lived.
     """
 
-    marks: str
+    marks: dict[str, float]
     killed: bool
-    seconds: float
 
     @property
     def when(self) -> str:
         """What it was doing: nothing yet, applying, loading, or nothing more."""
-        if not self.killed or "L" in self.marks:
+        if not self.killed or LOADED in self.marks:
             return "after"
-        return {"": "before", "a": "apply"}.get(self.marks[-1:], "load")
+        return "load" if LOADING in self.marks else "apply" if APPLYING in self.marks else "before"
 
 
 class Nursery:
@@ -65,23 +67,23 @@ class Nursery:
         self._process.stdout.close()
 
     def run(
-        self, place: Place, number: int, kill_after: float | None = None, meanwhile: Callable[[], object] | None = None
+        self, place: Place, number: int, kill: Kill | None = None, meanwhile: Callable[[], object] | None = None
     ) -> Ended:
         """Apply and load a round in a process of its own.
 
         Args:
             place: where the project is kept.
             number: the round.
-            kill_after: seconds after which it is killed; None lets it finish.
+            kill: when it is killed; None lets it finish.
             meanwhile: called again and again while it lives.
         """
-        order = {"place": place.told(), "number": number, "kill_after": kill_after}
+        order = {"place": place.told(), "number": number, "kill": kill}
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         while meanwhile and not select.select([self._process.stdout], [], [], 0)[0]:
             meanwhile()
         told = json.loads(self._process.stdout.readline())
-        assert told.pop("status") in ((-signal.SIGKILL, 0) if kill_after is not None else (0,)), told
+        assert told.pop("status") in ((-signal.SIGKILL, 0) if kill else (0,)), told
         return Ended(**told)
 
 
@@ -97,11 +99,11 @@ def main() -> None:
         reading, writing = os.pipe()
         began, pid = time.perf_counter(), os.fork()
         if not pid:
-            _be_a_victim(Place(**order["place"]), order["number"], lambda mark, to=writing: os.write(to, mark))
+            _be_a_victim(Place(**order["place"]), order["number"], lambda mark, to=writing: os.write(to, mark.encode()))
         os.close(writing)
-        marks, seconds = _watched(pid, reading, began, order["kill_after"])
+        marks = _watched(pid, reading, began, order["kill"])
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        told = {"marks": marks, "killed": status == -signal.SIGKILL, "seconds": seconds, "status": status}
+        told = {"marks": marks, "killed": status == -signal.SIGKILL, "status": status}
         print(json.dumps(told), flush=True)
 
 
@@ -109,8 +111,6 @@ def _import_everything() -> None:
     import psycopg  # noqa: F401
     import pyarrow.compute  # noqa: F401
     import redis  # noqa: F401
-    import sqlalchemy.dialects.postgresql.psycopg
-    import sqlalchemy.dialects.sqlite
 
     import gnomon.flows.apply
     import gnomon.flows.materialize
@@ -120,32 +120,35 @@ def _import_everything() -> None:
     import gnomon.registry.sql  # noqa: F401
 
 
-def _watched(pid: int, reading: int, began: float, kill_after: float | None) -> tuple[str, float]:
-    """A victim's marks and seconds, once it is done or was killed in time."""
-    marks, deadline = b"", None if kill_after is None else began + kill_after
+def _watched(pid: int, reading: int, began: float, kill: Kill | None) -> dict[str, float]:
+    """A victim's marks and their seconds, once it is done or was killed."""
+    marks, deadline = {BORN: 0.0}, None
     with os.fdopen(reading, "rb", buffering=0) as pipe:
         while True:
+            if kill and kill[0] in marks:
+                deadline, kill = began + marks[kill[0]] + kill[1], None
             left = None if deadline is None else max(deadline - time.perf_counter(), 0)
             if not select.select([pipe], [], [], left)[0]:
                 os.kill(pid, signal.SIGKILL)
                 deadline = None
-            elif piece := pipe.read(64):
-                marks += piece
+            elif mark := pipe.read(1):
+                marks[mark.decode()] = time.perf_counter() - began
             else:
-                return marks.decode(), time.perf_counter() - began
+                return marks
 
 
-def _be_a_victim(place: Place, number: int, mark: Callable[[bytes], Any]) -> None:
+def _be_a_victim(place: Place, number: int, mark: Callable[[str], Any]) -> None:
     """Apply and load a round, and leave without what belongs to the nursery being tidied up."""
     code = 1
     try:
         store = place.opened(number)
         mark(APPLYING)
         store.apply([view_of(number)])
-        mark(APPLIED + LOADING)
+        mark(LOADING)
         store.materialize_incremental(end_of(number))
         mark(LOADED)
         store.close()
+        mark(CLOSED)
         code = 0
     except BaseException:
         traceback.print_exc()
