@@ -6,8 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from waiting import until
 
 from gnomon import FeatureStore
 
@@ -80,13 +79,6 @@ def stopped(repo: Path, running: subprocess.Popen[str], how: signal.Signals) -> 
     running.send_signal(how)
     out, err = running.communicate(timeout=120)
     return running.returncode, out, err
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def left(repo: Path) -> list[str]:
