@@ -103,6 +103,8 @@ def test_a_replica_takes_the_place_of_a_primary_that_dies_and_the_store_follows(
 def test_a_primary_that_is_asked_to_step_down_takes_no_more_writes_from_open_connections() -> None:
     with watched(sentinels=1) as group, closing(RedisStore(group.options)) as store:
         load(store, b"1")
+        with group.client(group.primary) as client:
+            assert client.wait(1, 30_000) == 1
         with Reader(group) as reader:
             until(lambda: reader.seen)
             until(lambda: stepped_down(group))

@@ -161,8 +161,8 @@ def failure(wrong: Exception, settings: Settings) -> BackendError:
 _ANY = ("",)
 _ADDRESS = "check that the server runs, and host, port and ssl in connection_string."
 _FAILOVER = (
-    "a failover takes some seconds: run the same command again; if it goes on, check that sentinels and server run, and "
-    "connection_string and sentinel_master."
+    "a failover takes some seconds: run the same command again; if it goes on, check that sentinels and server run, "
+    "and connection_string and sentinel_master."
 )
 _KNOWN: tuple[tuple[type[Exception] | tuple[type[Exception], ...], tuple[str, ...], str, str], ...] = (
     (
