@@ -1,4 +1,5 @@
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -6,6 +7,7 @@ import threading
 from contextlib import closing
 
 import pytest
+from cutting_proxy import CuttingProxy
 from loaders import REDIS, TABLE, check_kills, check_race, started
 from redis_server import Server, cluster, free_port, sentinel
 
@@ -353,6 +355,77 @@ def test_a_server_that_answers_too_late_leaves_no_answer_for_the_next_question(s
             server.thaw()
         assert store.read([(TABLE, [b"b"])]) == [[b"2"]]  # it is awake again
         assert hasty.read([(TABLE, [b"b"])]) == [[b"2"]]
+
+
+@pytest.fixture
+def wire(server, bare):
+    with CuttingProxy(server.port) as wire:
+        yield wire
+
+
+def through(wire, **options):
+    return RedisStore({"connection_string": f"127.0.0.1:{wire.port}", **options})
+
+
+def test_a_connection_that_is_cut_in_the_middle_of_an_answer_is_made_anew(wire, store):
+    keys = [b"%d" % number for number in range(1_000)]
+    store.write(TABLE, [(key, b"x" * 100) for key in keys], put)
+    for received in (10, 30_000, 90_000):
+        wire.cut_after(received=received)
+        with closing(through(wire)) as cut:
+            assert cut.read([(TABLE, keys)]) == [[b"x" * 100] * 1_000]
+        assert wire.has_cut.is_set()
+    wire.down_once_cut = True
+    wire.cut_after(received=30_000)
+    with closing(through(wire)) as cut, pytest.raises(BackendError, match="cannot be reached"):
+        cut.read([(TABLE, keys)])
+
+
+def test_an_answer_that_stays_away_in_the_middle_is_waited_for_only_so_long(wire, store):
+    keys = [b"%d" % number for number in range(1_000)]
+    store.write(TABLE, [(key, b"x" * 100) for key in keys], put)
+    wire.hangs = True
+    wire.cut_after(received=50_000)
+    with closing(through(wire, socket_timeout=0.2)) as hasty:
+        with pytest.raises(BackendError, match=r"no answer in time[\s\S]*socket_timeout"):
+            hasty.read([(TABLE, keys)])
+        wire.go_on.set()
+        assert hasty.read([(TABLE, keys[:1])]) == [[b"x" * 100]]
+
+
+def test_wherever_the_wire_is_cut_a_step_is_whole_or_absent_and_a_load_again_completes(wire, store):
+    keys = [b"%d" % number for number in range(300)]
+
+    def load(into, value):
+        return into.write(TABLE, [(key, value) for key in keys], greatest)
+
+    with closing(through(wire)) as first:
+        load(first, b"000")
+        ends = (wire.sent, wire.received)
+    drawn, done = random.Random(1), []
+    for number in range(1, 31):
+        value = b"%03d" % number
+        sent, received = (drawn.randrange(end) if number % 2 == way else None for way, end in enumerate(ends))
+        wire.cut_after(sent=sent, received=received)
+        wire.down_once_cut = number % 3 == 0  # else the next try gets through
+        with closing(through(wire)) as cut:
+            try:
+                load(cut, value)
+                done.append(value)
+            except BackendError as error:
+                assert_that_it_says_what_to_do(error)
+        wire.down = False
+        (found,) = set(store.read([(TABLE, keys)])[0])
+        assert found in ((value,) if value in done else (value, b"%03d" % (number - 1)))
+        load(store, value)
+        assert set(store.read([(TABLE, keys)])[0]) == {value}
+        assert store.count(TABLE) == 300
+    assert 0 < len(done) < 30
+
+
+def assert_that_it_says_what_to_do(error):
+    assert "cannot be reached" in str(error)
+    assert "Hint: " in str(error)
 
 
 def test_a_full_server_stores_a_step_whole_or_not_at_all(store, bare):
