@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from crashes import APPLYING, BORN, CLOSED, LOADED, LOADING, Ended, Kill, Nursery
-from ledgers import KEYS, ROUNDS, WIDENED, Place, extras_of, land, rows_of, view_of
+from ledgers import KEYS, ROUNDS, WIDENED, Place, end_of, extras_of, land, rows_of, view_of
 from loaders import rows_stored
 from postgres_server import PostgresServer, postgres  # noqa: F401  (a fixture)
 from redis_server import Server, redis_server  # noqa: F401  (a fixture)
 
 from gnomon import FeatureStore
 from gnomon.definitions.codec import fingerprint
+from gnomon.errors import BackendError
 
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 KILLS_A_ROUND = 2
@@ -83,6 +85,50 @@ def test_whenever_it_is_killed_the_old_or_the_new_is_there_and_a_rerun_completes
             finish(nursery, place, number)
     print(f"{request.node.name}: {dict(landed)} of {landed.total()} kills")
     assert landed["apply"] + landed["load"] >= WORLDS
+
+
+DAMAGES = {
+    "an older copy": lambda data, older: shutil.copy(older, data),
+    "half of it": lambda data, _: os.truncate(data, data.stat().st_size // 2),
+    "all but the first two pages": lambda data, _: data.write_bytes(data.read_bytes()[: 2 * 4096]),
+    "pages that were never written": lambda data, _: data.write_bytes(
+        data.read_bytes()[: 4 * 4096] + bytes(data.stat().st_size - 4 * 4096)
+    ),
+    "nothing": lambda data, _: os.truncate(data, 0),
+    "all of it": lambda *_: None,
+}
+"""What of an LMDB file may have reached the disk when the power goes in the middle of a batch."""
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_after_a_loss_of_power_the_store_is_refused_and_what_the_error_says_mends_it(
+    tmp_path: Path, damage: str
+) -> None:
+    place = Place(folder=str(tmp_path), online="lmdb", online_options={}, registry_options={})
+    online, older = tmp_path / ".gnomon" / "online.lmdb", tmp_path / "older"
+    for number in (1, 2):
+        land(place, number)
+        with place.opened(number) as store:
+            store.apply([view_of(number)])
+            store.materialize_incremental()
+        if number == 1:
+            shutil.copy(online / "data.mdb", older)
+    DAMAGES[damage](online / "data.mdb", older)
+    # As a writer leaves it that has no time to say that its batch is on disk.
+    (online / "writer-4711-abcd").write_text("the boot before this one".ljust(64))
+    asked = ["account:balance", "account:word"], {"user_id": list(range(KEYS))}
+    with place.opened(2) as store:
+        for use in (lambda: store.get_online_features(*asked), store.materialize_incremental):
+            with pytest.raises(BackendError, match="the machine went down while a batch was being written") as refused:
+                use()
+            assert refused.value.hint == (
+                f"delete the folder {online} and load it again: gnomon materialize --replace."
+            )
+    shutil.rmtree(online)
+    with place.opened(2) as store:
+        store.materialize(None, end_of(2), replace=True)
+        answer = store.get_online_features(*asked).to_dict(include_event_timestamps=True)
+        assert list(zip(answer["balance__ts"], answer["balance"], answer["word"], strict=True)) == rows_of(2)
 
 
 def unkilled(nursery: Nursery, place: Place) -> dict[int, dict[str, float]]:
