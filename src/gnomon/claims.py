@@ -51,6 +51,7 @@ def left_behind(paths: Iterable[Path]) -> Iterator[Path]:
             handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield path
+                if os.fstat(handle).st_nlink:  # else another was faster
+                    yield path
             finally:
                 os.close(handle)

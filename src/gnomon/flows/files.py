@@ -27,7 +27,7 @@ def replacing(target: Path) -> Iterator[Path]:
     scratch = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         for old in left_behind(target.parent.glob(f".{escape(target.name)}.*.tmp")):
-            old.unlink()
+            old.unlink(missing_ok=True)
         handle = hold(scratch)
         try:
             yield scratch
