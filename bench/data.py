@@ -66,7 +66,7 @@ def spine(kind: str) -> Path:
 
 
 def events(count: int = EVENTS) -> Path:
-    """Purchases of 100k keys, zipf, over 90 days in no order: an amount, a merchant, and none, 1 % or 20 % known late."""
+    """Purchases of 100k keys, zipf, over 90 days in no order, with amount and merchant; 0, 1 or 20 % known late."""
     late = "to_microseconds((hash(i, 'by') % 86400000000)::bigint)"
     known = ", ".join(
         f"ts + case when hash(i, 'late') % 100 < {share} then {late} else interval 0 second end as known_{share}"
