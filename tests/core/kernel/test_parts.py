@@ -17,7 +17,7 @@ from gnomon.core.kernel.windowed import Brought, Spine, answered
 from gnomon.core.windows import Window
 from gnomon.types import Array, Float64, Int64
 
-EVENTS, KEYS, ROWS = 20_000, 40, 3_000
+EVENTS, KEYS, ROWS = 6_000, 40, 600
 WINDOWS = (Window("50us"), Window("1ms", hop="100us"), Window("2ms", kind="tumbling", offset="10us"))
 JOBS = [
     Job(function_of(name, arguments), "x", "", WINDOWS)
@@ -107,12 +107,12 @@ def test_pieces_are_small_where_they_can_be(events: pa.Table) -> None:
     at = np.arange(ROWS)
     for one in range(KEYS):
         at[key == one] = np.linspace(0, 12_000, int((key == one).sum())).astype(np.int64)
-    cut = list(pieces(events, key, at, 1, REACH, most=6_000))
+    cut = list(pieces(events, key, at, 1, REACH, most=1_800))
     assert [begin for begin, _, _ in cut] == [0, *(end for _, end, _ in cut[:-1])]
     assert cut[-1][1] == ROWS
-    assert max(len(some) for _, _, some in cut) < 7_000 < len(events) / 2
-    everything = list(pieces(events, key, at, 1, None, most=6_000))
-    assert max(len(some) for _, _, some in everything) > 9_000  # without a reach a key is not cut
+    assert max(len(some) for _, _, some in cut) < 2_100 < len(events) / 2
+    everything = list(pieces(events, key, at, 1, None, most=1_800))
+    assert max(len(some) for _, _, some in everything) > 2_700  # without a reach a key is not cut
 
 
 def test_the_first_error_ends_the_work() -> None:
