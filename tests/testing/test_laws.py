@@ -195,7 +195,7 @@ def test_what_keeps_the_laws_passes(own: type[Custom]) -> None:
 )
 def test_each_law_catches_its_breaker(own: type[Custom], law: str) -> None:
     with pytest.raises(BrokenLaw, match=f"{own.__name__} breaks a law of aggregations: .*{law}") as caught:
-        check_aggregation(own, examples=100)
+        check_aggregation(own)
     assert isinstance(caught.value, AssertionError)
     assert caught.value.law in LAWS  # type: ignore[attr-defined]
     assert len(caught.value.example.events) <= 4  # type: ignore[attr-defined]
