@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bench.data import CACHE
@@ -73,7 +74,26 @@ def measuring() -> Iterator[Figure]:
     cpu, wall = time.process_time(), time.perf_counter()
     yield figure
     figure.wall, figure.cpu = time.perf_counter() - wall, time.process_time() - cpu
-    figure.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1 << 20)
+    figure.peak = peak()
+
+
+def peak() -> float:
+    """The most memory this program has had at once, MiB.
+
+    On Linux not by `getrusage`, whose maximum outlives `exec`: there a program starts with the peak of what started it.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1024)
+
+
+def nothing() -> Figure:
+    """What a run takes that does nothing: Python, and this module."""
+    with measuring() as figure:
+        pass
+    return figure
 
 
 def in_its_own_process(target: str, *args: str) -> Figure:
