@@ -21,7 +21,7 @@ from typing import Any
 from bench.data import FEATURES, PEOPLE, entities
 from bench.materialize import repo, view
 from bench.measure import Figure, Median, in_its_own_process, measuring
-from bench.online_reads import percentiles, questions
+from bench.requests import timed
 from bench.table import Row, table
 
 SIZES = (1, 10, 100)
@@ -49,7 +49,10 @@ def of(kind: str, option: str) -> Iterator[Row]:
             for _ in range(RUNS)
         ]
         reads = [
-            [in_its_own_process(f"bench.online_stores:{way}", kind, str(folder)) for way in ("bare_reads", "reads")]
+            [
+                in_its_own_process("bench.online_stores:bare_reads", kind, str(folder)),
+                in_its_own_process("bench.online_reads:ours", str(folder), *map(str, SIZES)),
+            ]
             for _ in range(RUNS)
         ]
     finally:
@@ -120,29 +123,14 @@ def bare_load(kind: str, folder: str) -> Figure:
     return figure
 
 
-def reads(kind: str, folder: str) -> Figure:
-    from gnomon import FeatureStore
-
-    references = [f"v:{name}" for name in FEATURES]
-    with FeatureStore(folder) as store, measuring() as figure:
-        for size, asked in requests():
-            people = [[{"user_id": key} for key in some] for some in asked]
-            figure.more[str(size)] = percentiles(
-                lambda some: store.get_online_features(references, some).to_dict(), people
-            )
-    return figure
-
-
 def bare_reads(kind: str, folder: str) -> Figure:
     """The rows the last load left, whose prefix or generation is found once, beforehand."""
     from gnomon.core.keys import encode_key
     from gnomon.types import Int64
 
     with asker(kind, folder) as (prefix, ask), measuring() as figure:
-        for size, asked in requests():
-            keys = [[prefix + encode_key((key,), (Int64,)) for key in some] for some in asked]
-            assert None not in ask(keys[0])
-            figure.more[str(size)] = percentiles(ask, keys)
+        assert None not in ask([prefix + encode_key((0,), (Int64,))])
+        figure.more = timed(ask, PEOPLE, SIZES, lambda key: prefix + encode_key((key,), (Int64,)))
     return figure
 
 
@@ -165,10 +153,6 @@ def asker(kind: str, folder: str) -> Iterator[tuple[bytes, Callable[[list[bytes]
         yield b"", lambda keys: list(map(dict(db.execute(sql[len(keys)], keys).fetchall()).get, keys))
     finally:
         db.close()
-
-
-def requests() -> Iterator[tuple[int, list[list[int]]]]:
-    return ((size, asked) for size, asked in questions() if size in SIZES)
 
 
 def packed() -> list[tuple[bytes, bytes]]:

@@ -13,12 +13,10 @@ import venv
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.data import CACHE
-from bench.measure import Figure, Median
+from bench.measure import CACHE, ROOT, Figure, Median
 from bench.table import Row
 
 RUNS = 11
-ROOT = Path(__file__).parent.parent
 HERE = CACHE / "fresh-venv"
 INSTALLERS = ("pip", "setuptools", "_distutils_hack", "pkg_resources")
 
