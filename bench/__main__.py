@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 
 from bench.table import Row, machine, table, written
 
-GROUPS = ("training", "materialize", "online_reads", "online_stores", "startup", "feast")
+GROUPS = ("training", "five_views", "materialize", "online_reads", "online_stores", "startup", "feast")
 WHEN_NAMED = ("any_size",)
 """What takes so long, or so much disk, that one has to ask for it."""
 

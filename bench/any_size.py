@@ -138,12 +138,13 @@ def looked_up(con: Any, key: str, as_known: str) -> list[tuple[Any, ...]]:
     ).to_arrow_table()
     place = np.searchsorted(history["usable"], asked["at"].to_numpy(), side="right") - 1
     happened = np.maximum.accumulate(history["happened"])[place]
-    found = asked.append_column("happened", pa.array(happened)).filter(pa.array(place >= 0))
+    there = (place >= 0) & (happened >> 42 == asked["c"].to_numpy())
+    found = asked.append_column("e", pa.array((happened & ((1 << 42) - 1)) + START)).filter(pa.array(there))
     con.register("found", found)
     best = ", ".join(f"{name} desc" for name in ("created", *FEATURES))
     return con.sql(
         f"select r, {', '.join(FEATURES)} from found join '{large_history()}' on {key} = k "
-        f"and {_packed('epoch_us(event_timestamp)')} = happened and (epoch_us(created) <= t or not {then}) "
+        f"and epoch_us(event_timestamp) = e and (epoch_us(created) <= t or not {then}) "
         f"qualify row_number() over (partition by r order by {best}) = 1"
     ).fetchall()
 

