@@ -35,7 +35,7 @@ DEEP = 200
 LARGE = 50_000_000
 LARGE_KEYS = 1_000_000
 LARGE_ASKED = 5_000_000
-SPINES = {"wide": 1_000_000, "deep": 100_000}
+SPINES = {"wide": 1_000_000, "deep": 100_000, "sparse": 1_000_000}
 FEATURES = tuple(f"f{place}" for place in range(6))
 COLUMNS = ", ".join(
     f"(hash(i, 'f{place}') % 1000003)::bigint {'' if place % 2 else '/ 7.0'} as f{place}" for place in range(6)
@@ -54,9 +54,15 @@ def deep() -> Path:
     return _made("deep", _rows(KEYS * DEEP, f"(i % {KEYS})", moment))
 
 
+def sparse() -> Path:
+    """10M rows of a million keys, over the same 30 days in no order."""
+    return _made("sparse", _rows(HISTORY, _key("key", PEOPLE), _moment()))
+
+
 def spine(kind: str) -> Path:
     """1M or 100k rows to ask about, each with a key and an instant of the same 30 days."""
-    keys = f"select i, {_key('asked')} as user_id from range({SPINES[kind]}) t(i)"
+    key = _key("asked", PEOPLE if kind == "sparse" else KEYS)
+    keys = f"select i, {key} as user_id from range({SPINES[kind]}) t(i)"
     return _made(
         f"spine-{kind}",
         f"select user_id, {USER}, make_timestamptz({_moment('asked at')}) as event_timestamp from ({keys})",
@@ -86,7 +92,7 @@ def large_spine() -> Path:
 
 
 def _large_keys(salt: str = "key") -> str:
-    key = f"(hash(i, '{salt}') % {LARGE_KEYS})::bigint"
+    key = _key(salt, LARGE_KEYS)
     return f"{key} as user_id, case when hash(i, '{salt} skewed') % 2 = 0 then 0 else {key} end as skewed_id"
 
 
@@ -101,8 +107,8 @@ def _rows(count: int, key: str, moment: str) -> str:
     return f"select i, user_id, {USER}, event_timestamp, {COLUMNS} from ({keys})"
 
 
-def _key(salt: str) -> str:
-    return f"(hash(i, '{salt}') % {KEYS})::bigint"
+def _key(salt: str, keys: int = KEYS) -> str:
+    return f"(hash(i, '{salt}') % {keys})::bigint"
 
 
 def _moment(salt: str = "at") -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 import duckdb
 
 from bench import startup
-from bench.data import FEATURES, PEOPLE, deep, entities, history, spine
+from bench.data import FEATURES, PEOPLE, deep, entities, history, sparse, spine
 from bench.measure import CACHE, Figure, Median, UnfinishedError, in_its_own_process
 from bench.online_stores import program, server
 from bench.table import Row
@@ -89,9 +89,10 @@ def training_sets() -> Iterator[Row]:
         "Feast on DuckDB": Side(library="feast", offline="duckdb"),
     }
     for title, asked, source in (
-        ("1M rows × 10M-row view", spine("wide"), history()),
-        ("100k rows × 10M-row view", spine("deep"), history()),
-        ("100k rows × 200 rows a key", spine("deep"), deep()),
+        ("1M rows × 10M-row view, 10 rows a key", spine("sparse"), sparse()),
+        ("1M rows × 10M-row view, 100 rows a key", spine("wide"), history()),
+        ("100k rows × 10M-row view, 100 rows a key", spine("deep"), history()),
+        ("100k rows × 20M-row view, 200 rows a key", spine("deep"), deep()),
     ):
         with repos(sides, source) as folders:
             taken = in_turns(
@@ -118,11 +119,11 @@ def faults(asked: Path, source: Path, answer: Path) -> tuple[int, int]:
         con.execute("set TimeZone = 'UTC'; set asof_loop_join_threshold = 0; set enable_progress_bar = false")
         (counted,) = con.sql(f"""
             with r as (
-                select s.user_id, epoch_us(s.event_timestamp) as at, {right} from '{asked}' s
+                select s.user_id, epoch_us(s.event_timestamp) as t, {right} from '{asked}' s
                 asof left join '{source}' v on s.user_id = v.user_id and s.event_timestamp >= v.event_timestamp
-            ), a as (select user_id, epoch_us(event_timestamp) as at, true as there, {given} from '{answer}')
+            ), a as (select user_id, epoch_us(event_timestamp) as t, true as there, {given} from '{answer}')
             select count(*) filter (there is null), count(*) filter (there and not ({same}))
-            from r left join a using (user_id, at)
+            from r left join a using (user_id, t)
         """).fetchall()
     return counted
 

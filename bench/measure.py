@@ -134,12 +134,14 @@ def in_its_own_process(
         raise UnfinishedError(f"not finished in {seconds:.0f} s") from None
     except subprocess.CalledProcessError as failed:
         print(failed.stderr, file=sys.stderr)
-        raise UnfinishedError(_ending(failed)) from failed
+        raise UnfinishedError(_ending(failed, memory)) from failed
     return Figure(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def _ending(failed: subprocess.CalledProcessError) -> str:
-    """How a process ended: the signal that ended it, or the last it said."""
+def _ending(failed: subprocess.CalledProcessError, memory: int | None) -> str:
+    """How a process ended: out of the memory it was given, by a signal, or with what it said last."""
+    if memory and any(word in failed.stderr for word in ("MemoryError", "bad_alloc", "Out of Memory")):
+        return f"ran out of its {memory >> 30} GiB"
     if failed.returncode < 0:
         return f"ended by {signal.Signals(-failed.returncode).name}"
     return next(reversed(failed.stderr.strip().splitlines()), f"exit status {failed.returncode}")

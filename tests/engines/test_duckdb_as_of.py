@@ -6,6 +6,7 @@ import decimal
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -151,6 +152,28 @@ def test_a_question_larger_than_the_memory_allowed_says_what_to_do(tmp_path: Pat
     )
     with pytest.raises(BackendError, match="raise memory_limit"):
         ask(engine, view, [((key,), 5) for key in range(500_000)], "now")
+
+
+@pytest.mark.parametrize("as_known", ["now", "then"])
+def test_a_key_that_has_half_of_all_rows_may_be_larger_than_the_memory_allowed(tmp_path: Path, as_known: str) -> None:
+    """Joins are cut into parts by key, and a key that is alone in its part has to go to disk by itself."""
+    rows = np.arange(2_000_000)
+    keys, instants = np.where(rows % 2, rows, 0), rows * 10
+    table = {"k": keys, "ts": pa.array(instants, pa.timestamp("us")), "x": rows}
+    pq.write_table(pa.table({**table, "known": table["ts"]}), tmp_path / "t.parquet")
+    view = FeatureView(
+        name="v",
+        entities=[Entity(name="k", value_type=Int64)],
+        schema=[Field("x", Int64)],
+        source=FileSource(path="t.parquet", timestamp_field="ts", created_timestamp_column="known"),
+    )
+    context = Context(repo_path=tmp_path, project="p", clock=ManualClock())
+    engine = DuckDBEngine({"threads": 1, "memory_limit": "40MB"}, context)
+
+    asked = [((0,), int(at)) for at in range(15, 20_000_000, 199)]
+    got = [x for (x,) in ask(engine, view, asked, as_known)]
+
+    assert got == [at // 20 * 2 for _, at in asked]
 
 
 def test_large_answers_of_several_views_are_set_aside_and_the_same(
