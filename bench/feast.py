@@ -121,7 +121,7 @@ def faults(asked: Path, source: Path, answer: Path) -> tuple[int, int]:
             with r as (
                 select s.user_id, epoch_us(s.event_timestamp) as t, {right} from '{asked}' s
                 asof left join '{source}' v on s.user_id = v.user_id and s.event_timestamp >= v.event_timestamp
-            ), a as (select user_id, epoch_us(event_timestamp) as t, true as there, {given} from '{answer}')
+            ), a as (select user_id, epoch_us(event_timestamp::timestamp) as t, true as there, {given} from '{answer}')
             select count(*) filter (there is null), count(*) filter (there and not ({same}))
             from r left join a using (user_id, t)
         """).fetchall()
