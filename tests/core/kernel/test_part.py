@@ -59,7 +59,7 @@ VECTORS = ("sum", "mean", "min", "max", "variance", "stddev")
 POOLS: dict[FeatureType, list[Any]] = {
     Int64: [0, 1, -1, 5, 2**62, -(2**62), 2**63 - 1, -(2**63)],
     Int32: [0, 1, -5, 2**31 - 1],
-    Float64: [0.0, -0.0, 1.5, 0.1, 0.2, NAN, INF, -INF, 1e300, -1e300, 1e17, 1.0, -1e17, 5e-324, 1e-300],
+    Float64: [0.0, -0.0, 1.5, 0.1, 0.2, NAN, INF, -INF, 1e300, -1e300, 1e17, 1.0, -1e17, 5e-324, -5e-324, 1e-300],
     Float32: [0.0, -0.0, 1.5, NAN, INF, 0.5],
     String: ["", "a", "b", "é", "\U0001f600"],
     Bytes: [b"", b"a", b"\xff"],
