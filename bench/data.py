@@ -8,7 +8,20 @@ from pathlib import Path
 
 import duckdb
 
-__all__ = ["CACHE", "FEATURES", "HISTORY", "KEYS", "PEOPLE", "SPINES", "deep", "entities", "fresh", "history", "spine"]
+__all__ = [
+    "CACHE",
+    "FEATURES",
+    "HISTORY",
+    "KEYS",
+    "PEOPLE",
+    "SPINES",
+    "deep",
+    "entities",
+    "events",
+    "fresh",
+    "history",
+    "spine",
+]
 
 CACHE = Path(tempfile.gettempdir()) / "gnomon-bench-1"
 START = 1_700_000_000_000_000
@@ -18,7 +31,10 @@ KEYS = 100_000
 HISTORY = 10_000_000
 PEOPLE = 1_000_000
 DEEP = 200
-SPINES = {"wide": 1_000_000, "deep": 100_000}
+SPINES = {"wide": 1_000_000, "deep": 100_000, "zipf": 1_000_000}
+EVENTS = 10_000_000
+ZIPF = f"floor(pow({KEYS}, (hash(i, '{{}}') % 1000000007) / 1000000007.0))::bigint"
+"""Keys from 1 on, each as frequent as it is small."""
 FEATURES = tuple(f"f{place}" for place in range(6))
 COLUMNS = ", ".join(
     f"(hash(i, 'f{place}') % 1000003)::bigint {'' if place % 2 else '/ 7.0'} as f{place}" for place in range(6)
@@ -41,11 +57,25 @@ def deep() -> Path:
 
 def spine(kind: str) -> Path:
     """1M or 100k rows to ask about, each with a key and an instant of the same 30 days."""
-    keys = f"select i, {_key('asked')} as user_id from range({SPINES[kind]}) t(i)"
+    key = ZIPF.format("asked") if kind == "zipf" else _key("asked")
+    keys = f"select i, {key} as user_id from range({SPINES[kind]}) t(i)"
     return _made(
         f"spine-{kind}",
         f"select user_id, {USER}, make_timestamptz({_moment('asked at')}) as event_timestamp from ({keys})",
     )
+
+
+def events(count: int = EVENTS) -> Path:
+    """Purchases of 100k keys, zipf, over 90 days in no order, with amount and merchant; 0, 1 or 20 % known late."""
+    late = "to_microseconds((hash(i, 'by') % 86400000000)::bigint)"
+    known = ", ".join(
+        f"ts + case when hash(i, 'late') % 100 < {share} then {late} else interval 0 second end as known_{share}"
+        for share in (0, 1, 20)
+    )
+    amount = "((hash(i, 'amount') % 100000) / 100.0) as amount, (hash(i, 'merchant') % 1000)::bigint as merchant"
+    moment = f"make_timestamptz({START} - 2 * {MONTH} + (hash(i, 'at') % (3 * {MONTH}))::bigint) as ts"
+    rows = f"select i, {ZIPF.format('key')} as user_id, {moment}, {amount} from range({count}) t(i)"
+    return _made(f"events-{count}", f"select * exclude (i), {known} from ({rows})")
 
 
 def entities() -> Path:

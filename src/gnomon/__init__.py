@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gnomon.core.windows import Window
+from gnomon.definitions import agg
 from gnomon.definitions.entities import Entity, Feature, Field
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import FileSource
@@ -26,7 +28,9 @@ __all__ = [
     "FileSource",
     "GnomonError",
     "ValueType",
+    "Window",
     "__version__",
+    "agg",
 ]
 
 

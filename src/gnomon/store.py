@@ -147,6 +147,7 @@ class FeatureStore:
         *,
         as_known: str | datetime | int = "now",
         full_feature_names: bool = False,
+        strict: bool = False,
         entities: Any = None,
         start_date: Instant | None = None,
         end_date: Instant | None = None,
@@ -159,6 +160,8 @@ class FeatureStore:
             features: references such as `profile:age`, or a service.
             as_known: "now" for all hindsight, "then" for what serving could have answered, or an instant.
             full_feature_names: name the answers `view__feature`.
+            strict: raise where a value is more than its type can hold, such as a sum of whole numbers; by default it
+                is null.
             entities: in place of `entity_df`: a table of join keys; each gets a row at `start_date` and one at every
                 instant up to `end_date` at which an answer may change.
             start_date: the first instant for `entities`.
@@ -179,6 +182,7 @@ class FeatureStore:
             features,
             as_known=as_known,
             full_feature_names=full_feature_names,
+            strict=strict,
             entities=entities,
             start_date=start_date,
             end_date=end_date,

@@ -18,7 +18,7 @@ from typing import Any
 
 from gnomon.types import Decimal, FeatureType, Float32, Float64
 
-__all__ = ["ExactSum", "Total", "as_decimal", "as_float", "divided", "in_units", "units_in_one"]
+__all__ = ["UNITS_IN_ONE", "ExactSum", "Total", "as_decimal", "as_float", "divided", "in_units", "units_in_one"]
 
 UNITS_IN_ONE = 1 << 1074
 _EXACT = decimal.Context(prec=80)

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from gnomon.core.aggregations.custom import Custom, ExactSum, place_of
+from gnomon.core.aggregations.custom import Custom, ExactSum, named
 from gnomon.core.windows import Window
 from gnomon.definitions.aggregations import Aggregation
 
@@ -185,7 +185,7 @@ def custom(own: type[Custom] | str, column: str, *, over: Over, where: str = "",
         where: SQL over the events' columns.
         name: the feature's name.
     """
-    return _made("custom", column, over, where, name, place=place_of(own))
+    return _made("custom", column, over, where, name, **named(own))
 
 
 def _made(function: str, column: str, over: Over, where: str, name: str, **arguments: Any) -> Aggregation:

@@ -18,6 +18,8 @@ from datetime import timedelta
 from typing import Any
 
 from gnomon.clock import duration_text
+from gnomon.core.windows import Window
+from gnomon.definitions.aggregations import Aggregation
 from gnomon.definitions.entities import Entity, Field
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import FileSource
@@ -32,7 +34,7 @@ Resolve = Callable[[str, str], Definition]
 """Gives the definition of a kind and an id."""
 
 NAMED: tuple[type[Any], ...] = (Entity, FileSource, FeatureView, FeatureService)
-CLASSES: dict[str, type[Any]] = {one.__name__: one for one in (*NAMED, Field, Projection)}
+CLASSES: dict[str, type[Any]] = {one.__name__: one for one in (*NAMED, Aggregation, Field, Projection, Window)}
 
 
 def kind_of(definition: Definition) -> str:
@@ -104,7 +106,7 @@ def _encode_value(value: Any, nested: Callable[[Any], Any]) -> Any:
     if isinstance(value, timedelta):
         return duration_text(value)
     if isinstance(value, Mapping):
-        return dict(value)
+        return {name: _encode_value(one, nested) for name, one in value.items()}
     if isinstance(value, tuple):
         return [_encode_value(one, nested) for one in value]
     return value

@@ -30,6 +30,8 @@ class FileSource:
         created_timestamp_column: the column of known times, if the rows carry one.
         delay: how long after its event time a row is known, where it carries no known time: "1h" or a timedelta ≥ 0.
         event_id: the column that names an event, so that a later row with the same id corrects it (windowed views).
+        operation: the column that says what a row does to its event: "upsert", as a null does, or "delete" (windowed
+            views); it needs `event_id`.
         name: the source's name; by default its path.
         file_format: "parquet" or "csv"; by default from the path's ending, else Parquet.
         field_mapping: column in the files → name used in views.
@@ -46,6 +48,7 @@ class FileSource:
     created_timestamp_column: str = ""
     delay: timedelta | None = None
     event_id: str = ""
+    operation: str = ""
     name: str = ""
     file_format: str = ""
     field_mapping: Mapping[str, str] = field(default_factory=FrozenMap)
@@ -63,6 +66,7 @@ class FileSource:
             created_timestamp_column: str | None = "",
             delay: timedelta | str | None = None,
             event_id: str | None = "",
+            operation: str | None = "",
             name: str | None = "",
             file_format: str | None = "",
             field_mapping: Mapping[str, str] | None = None,
@@ -84,6 +88,8 @@ class FileSource:
                 f"{owner}: timestamp_field and created_timestamp_column are both {self.timestamp_field!r}.",
                 hint="leave created_timestamp_column out; a delay says how much later rows are known.",
             )
+        if columns["operation"] and not columns["event_id"]:
+            raise DefinitionError(f"{owner} has an operation and no event_id.", hint="say which event a row deletes.")
         check_texts(owner, name=self.name, description=self.description, owner=self.owner)
         put(
             self,
@@ -105,7 +111,7 @@ class FileSource:
 Source = FileSource
 """Any source a view can stand on."""
 
-_COLUMN_ARGUMENTS = ("timestamp_field", "created_timestamp_column", "event_id")
+_COLUMN_ARGUMENTS = ("timestamp_field", "created_timestamp_column", "event_id", "operation")
 
 
 def _checked_delay(owner: str, delay: timedelta | str | None) -> timedelta | None:

@@ -7,6 +7,7 @@ from dataclasses import InitVar, dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from gnomon.definitions.aggregations import Aggregation
 from gnomon.definitions.base import (
     FrozenMap,
     check_column,
@@ -22,14 +23,15 @@ from gnomon.definitions.base import (
 )
 from gnomon.definitions.entities import Entity, Field, check_key_type
 from gnomon.definitions.sources import FileSource, Source
-from gnomon.errors import DefinitionError, UnknownFeature
+from gnomon.errors import DefinitionError, UnknownFeature, listing
+from gnomon.types import FeatureType
 
 __all__ = ["FeatureView", "Projection"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureView:
-    """A row view: at any instant, the latest row of each entity.
+    """Features of entities: of the latest row of each (a row view), or of its events in windows (a windowed view).
 
     Args:
         name: the view's name.
@@ -37,9 +39,12 @@ class FeatureView:
         entities: what the rows are about: entities, or names of entities with one join key of that name; none for
             features of the whole world.
         schema: the features; a field called like a join key declares that key's type instead. Read from the source
-            when left out.
+            when left out. With `aggregations`, fields declare types of the columns these look at.
+        aggregations: what makes it a windowed view: its features are these, computed from the source's events.
         entity_columns: join keys whose types are known; filled from `schema` and `entities`, not by hand.
-        ttl: how long a row is good for, from its event time on: "90d" or a timedelta; None or zero for ever.
+        inputs: columns that aggregations look at, with their types; filled from the source, not by hand.
+        ttl: how long a row is good for, from its event time on: "90d" or a timedelta; None or zero for ever. Row views
+            only.
         online: whether `materialize` loads it into the online store.
         version: 1 or more; versions of one view live side by side.
         features: Feast's older name for `schema`.
@@ -56,13 +61,19 @@ class FeatureView:
     >>> view = FeatureView(name="profile", entities=[user], source=source, schema=[Field("age", Int64)], ttl="90d")
     >>> view.join_keys, view.ttl.days, view[["age"]].feature_names
     (('user_id',), 90, ('age',))
+    >>> from gnomon import agg
+    >>> spend = FeatureView(name="spend", entities=[user], source=source, aggregations=[agg.sum("amount", over="7d")])
+    >>> spend.feature_names
+    ('amount_sum_7d',)
     """
 
     name: str
     source: Source
     entities: tuple[Entity, ...] = ()
     schema: tuple[Field, ...] = ()
+    aggregations: tuple[Aggregation, ...] = ()
     entity_columns: tuple[Field, ...] = ()
+    inputs: tuple[Field, ...] = ()
     ttl: timedelta | None = None
     online: bool = describing(default=True)
     version: int = 1
@@ -80,7 +91,9 @@ class FeatureView:
             source: Source,
             entities: Sequence[Entity | str] | None = (),
             schema: Sequence[Field] | None = (),
+            aggregations: Sequence[Aggregation] | None = (),
             entity_columns: Sequence[Field] = (),
+            inputs: Sequence[Field] = (),
             ttl: timedelta | str | None = None,
             online: bool = True,
             version: int = 1,
@@ -100,6 +113,17 @@ class FeatureView:
             raise DefinitionError(f"{owner}: join key {twice[0]!r} stands twice.", hint="each entity once.")
         declared = _declared(owner, self.schema, features)
         schema, entity_columns = _split(owner, declared, listed(owner, "entity_columns", self.entity_columns), entities)
+        aggregations = _aggregations(owner, self.aggregations)
+        if aggregations:
+            if self.ttl:
+                raise DefinitionError(
+                    f"{owner} has aggregations and a ttl.", hint="the windows say what counts: leave ttl out."
+                )
+            inputs = listed(owner, "inputs", self.inputs)
+            schema, inputs = _windowed(owner, aggregations, schema, inputs, keys)
+            put(self, inputs=inputs)
+        elif self.inputs:
+            raise DefinitionError(f"{owner}: inputs without aggregations.", hint="leave inputs out.")
         check_texts(owner, description=self.description, owner=self.owner)
         if isinstance(self.version, bool) or not isinstance(self.version, int) or self.version < 1:
             raise DefinitionError(f"{owner}: version is {self.version!r}.", hint="version is a whole number from 1.")
@@ -109,6 +133,7 @@ class FeatureView:
             self,
             entities=entities,
             schema=schema,
+            aggregations=aggregations,
             entity_columns=entity_columns,
             ttl=_checked_ttl(owner, self.ttl),
             tags=check_tags(owner, self.tags),
@@ -122,7 +147,19 @@ class FeatureView:
     @property
     def feature_names(self) -> tuple[str, ...]:
         """The names of its features, in schema order."""
+        if self.aggregations:
+            return tuple(name for one in self.aggregations for name in one.feature_names)
         return tuple(one.name for one in self.schema)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that its aggregations look at; none of a row view."""
+        return tuple(dict.fromkeys(column for one in self.aggregations for column in one.columns))
+
+    @property
+    def resolved(self) -> bool:
+        """Whether all types are known, as they are in a registry."""
+        return bool(self.schema) and len(self.entity_columns) == len(self.join_keys)
 
     @property
     def id(self) -> str:
@@ -182,7 +219,7 @@ class Projection:
         join_key_map = check_tags(owner, self.join_key_map, "join_key_map")
         if twice := duplicates(features):
             raise DefinitionError(f"{owner}: feature {twice[0]!r} stands twice.", hint="pick each feature once.")
-        if self.view.schema:
+        if self.view.feature_names:
             for feature in features:
                 if feature not in self.view.feature_names:
                     raise UnknownFeature(view=self.view.name, feature=feature, known=self.view.feature_names)
@@ -278,6 +315,73 @@ def _split(
         elif value_type is not None:
             declared[key] = Field(key, value_type)
     return tuple(features), tuple(declared[key] for key in key_types if key in declared)
+
+
+def _aggregations(owner: str, given: Any) -> tuple[Aggregation, ...]:
+    """What a user gave, each an aggregation, no two features of one name.
+
+    Raises:
+        DefinitionError: they are not.
+    """
+    found = listed(owner, "aggregations", given)
+    for one in found:
+        if not isinstance(one, Aggregation):
+            raise DefinitionError(
+                f"{owner}: {one!r:.80} is no aggregation.", hint="aggregations=[agg.sum('amount', over='7d'), …]."
+            )
+    if twice := duplicates(name for one in found for name in one.feature_names):
+        sharing = listing(one.shown for one in found if twice[0] in one.feature_names)
+        raise DefinitionError(
+            f"{owner}: several features would be called {twice[0]!r}: of {sharing}.",
+            hint="give one of them a name of its own: name='…'.",
+        )
+    return found
+
+
+def _windowed(
+    owner: str,
+    aggregations: Sequence[Aggregation],
+    declared: Sequence[Field],
+    inputs: Sequence[Field],
+    keys: Sequence[str],
+) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
+    """The features and the inputs of a windowed view, as far as types are known.
+
+    Args:
+        owner: the view, for errors.
+        aggregations: its aggregations.
+        declared: fields of the schema given: of columns looked at; or of features, where it was resolved before.
+        inputs: columns looked at, where it was resolved before.
+        keys: its join keys.
+    """
+    columns = dict.fromkeys(column for one in aggregations for column in one.columns)
+    features = [name for one in aggregations for name in one.feature_names]
+    for name in features:
+        if name in columns or name in keys:
+            what = "a join key" if name in keys else "a column that it is made from"
+            raise DefinitionError(
+                f"{owner}: feature {name!r} is called like {what}.", hint="give the aggregation another name."
+            )
+    if unknown := [one.name for one in declared if one.name not in columns and one.name not in features]:
+        raise DefinitionError(
+            f"{owner}: schema has {unknown[0]!r}, which no aggregation looks at.",
+            instead=f"Its aggregations look at: {listing(columns)}.",
+            hint="the features of a windowed view are its aggregations; schema declares types of what they look at.",
+        )
+    types = {one.name: one for one in (*declared, *inputs) if one.name in columns}
+    known = tuple(types[column] for column in columns if column in types)
+    if len(known) < len(columns):
+        return (), known
+    dtypes = {one.name: one.dtype for one in known}
+    return tuple(field for one in aggregations for field in _features(owner, one, dtypes)), known
+
+
+def _features(owner: str, aggregation: Aggregation, columns: Mapping[str, FeatureType]) -> list[Field]:
+    try:
+        return [Field(name, dtype) for name, dtype in aggregation.features(columns)]
+    except DefinitionError as wrong:
+        what = f"{owner}: aggregation {aggregation.shown}: {wrong.what}"
+        raise DefinitionError(what, instead=wrong.instead, hint=wrong.hint) from None
 
 
 def _checked_ttl(owner: str, ttl: timedelta | str | None) -> timedelta | None:

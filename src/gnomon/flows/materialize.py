@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from gnomon.clock import Clock, instant_text
 from gnomon.contracts.engine import Engine, SourceFile
@@ -19,6 +19,7 @@ from gnomon.core.staircases import merging
 from gnomon.definitions.codec import fingerprint
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import RequestError, listing
+from gnomon.flows.progress import Progress, Quiet
 from gnomon.flows.tables import entries_of, layout_of, remember_layout, table_of
 from gnomon.plan.questions import LoadQuestion
 
@@ -28,35 +29,6 @@ MOST_FILES_REMEMBERED = 10_000
 
 Stamps = tuple[tuple[str, int, int], ...]
 """(path, size, modification time) of files."""
-
-
-class Progress(Protocol):
-    """Is told how a load gets on."""
-
-    def begin(self, view: str, total: int | None) -> None:
-        """A view's load begins; `total` rows are expected, if that is known."""
-        ...
-
-    def advance(self, rows: int) -> None:
-        """So many more rows are in the store."""
-        ...
-
-    def end(self) -> None:
-        """The view's load is over, done or not."""
-        ...
-
-
-class Quiet:
-    """Progress that says nothing."""
-
-    def begin(self, view: str, total: int | None) -> None:
-        """Say nothing."""
-
-    def advance(self, rows: int) -> None:
-        """Say nothing."""
-
-    def end(self) -> None:
-        """Say nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +72,7 @@ class Report:
     views: tuple[ViewReport, ...]
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.views)) or "Nothing to load: no view has online=True."
+        return "\n".join(map(str, self.views)) or "Nothing to load: no row view has online=True."
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data."""
@@ -299,12 +271,18 @@ def _chosen(snapshot: Snapshot, names: Sequence[str] | None) -> list[FeatureView
     if names is not None and not names:
         raise RequestError("feature_views is empty.", hint="name the views, or leave it out to load all of them.")
     if names is None:
-        return [view for _, view in sorted(snapshot.catalog.views.items()) if view.online]
+        everything = (view for _, view in sorted(snapshot.catalog.views.items()))
+        return [view for view in everything if view.online and not view.aggregations]
     views = list(dict.fromkeys(snapshot.catalog.view(name) for name in names))
     offline = [view.id for view in views if not view.online]
     if offline:
         raise RequestError(
             f"not online: {listing(offline)}.", hint="set online=True on the view and apply, or leave it out."
+        )
+    if windowed := [view.id for view in views if view.aggregations]:
+        raise RequestError(
+            f"windowed: {listing(windowed)}; only row views are loaded so far.",
+            hint="ask get_historical_features for windowed views, and leave them out here.",
         )
     return views
 

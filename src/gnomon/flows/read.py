@@ -139,6 +139,12 @@ class _Plan:
                     hint="set online=True in its definition, apply, and materialize it.",
                     view=view.name,
                 )
+            if view.aggregations:
+                raise RequestError(
+                    f"view {view.name!r} is windowed, and such views are answered for in training sets only so far.",
+                    hint="ask get_historical_features, with as_known='then' for what could have been known.",
+                    view=view.name,
+                )
             for column, one in zip(question.columns, view.entity_columns, strict=True):
                 key_types.setdefault(column, one.dtype)
                 owners.setdefault(column, view.name)

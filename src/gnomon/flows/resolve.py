@@ -22,7 +22,7 @@ from gnomon.definitions.entities import Field, check_key_type
 from gnomon.definitions.sources import FileSource
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import DefinitionError, listing, nearest_hint
-from gnomon.types import fits, fits_key, from_arrow
+from gnomon.types import String, fits, fits_key, from_arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,12 +79,18 @@ def _source(source: FileSource, schema: pa.Schema) -> FileSource:
     event = _mapped(source, source.timestamp_field, schema) or _only_timestamp(owner, source, schema)
     known = _mapped(source, source.created_timestamp_column, schema)
     event_id = _mapped(source, source.event_id, schema)
+    operation = _mapped(source, source.operation, schema)
     for argument, column in (("timestamp_field", event), ("created_timestamp_column", known)):
         if column:
             _check_instant(f"{owner}: {argument} {column!r}", _type(owner, argument, column, schema))
     if event_id and from_arrow(kind := _type(owner, "event_id", event_id, schema)) is None:
         raise DefinitionError(f"{owner}: event_id {event_id!r} is {kind}.", hint="use a column of texts or numbers.")
-    return replace(source, timestamp_field=event, created_timestamp_column=known, event_id=event_id)
+    if operation and from_arrow(kind := _type(owner, "operation", operation, schema)) != String:
+        hint = "use a column of the texts 'upsert' and 'delete'."
+        raise DefinitionError(f"{owner}: operation {operation!r} is {kind}.", hint=hint)
+    return replace(
+        source, timestamp_field=event, created_timestamp_column=known, event_id=event_id, operation=operation
+    )
 
 
 def _mapped(source: FileSource, column: str, schema: pa.Schema) -> str:
@@ -143,6 +149,9 @@ def _view(view: FeatureView, schema: pa.Schema, notes: list[str]) -> FeatureView
     owner = f"feature view {view.name!r}"
     declared = {one.name: one for one in view.entity_columns}
     keys = tuple(_key(owner, key, declared.get(key), schema) for key in view.join_keys)
+    if view.aggregations:
+        inputs = tuple(_input(owner, view, column, schema) for column in view.columns)
+        return replace(view, inputs=inputs, entity_columns=keys)
     for one in view.schema:
         _check_feature(owner, one, _type(owner, "feature", one.name, schema))
     features = view.schema or tuple(_inferred(owner, view, schema, notes))
@@ -153,6 +162,22 @@ def _view(view: FeatureView, schema: pa.Schema, notes: list[str]) -> FeatureView
             hint="a view needs at least one column besides join keys and times.",
         )
     return replace(view, schema=features, entity_columns=keys)
+
+
+def _input(owner: str, view: FeatureView, column: str, schema: pa.Schema) -> Field:
+    """A column that aggregations look at, with its type."""
+    declared = {one.name: one for one in view.inputs}.get(column)
+    users = listing(one.shown for one in view.aggregations if column in one.columns)
+    kind = _type(owner, f"the column of aggregation {users},", column, schema)
+    if declared is not None:
+        _check_feature(owner, declared, kind)
+        return declared
+    if (found := from_arrow(kind)) is None:
+        raise DefinitionError(
+            f"{owner}: column {column!r} of aggregation {users} is {kind}, which no type holds.",
+            hint="use another column, or store its parts apart.",
+        )
+    return Field(column, found)
 
 
 def _key(owner: str, key: str, declared: Field | None, schema: pa.Schema) -> Field:

@@ -23,7 +23,7 @@ from gnomon.clock import micros_of
 from gnomon.plan.questions import AsKnown, ViewQuestion
 from gnomon.types import Array, FeatureType
 
-__all__ = ["Step", "best_first", "instants_query", "steps"]
+__all__ = ["Step", "best_first", "instants_query", "keys_step", "steps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,9 @@ def steps(question: ViewQuestion, as_known: AsKnown, rows: str, tag: str, span: 
         span: the least and the greatest instant asked, in µs.
     """
     plan = AsOf(question=question, as_known=as_known, rows=rows, tag=tag, span=span)
-    made = [Step(sql) for sql in (_keys(plan), _spine(plan), _hits(plan), _answers(plan), _fetch(plan))]
+    made = [
+        Step(sql) for sql in (keys_step(plan.keys, plan.tag), _spine(plan), _hits(plan), _answers(plan), _fetch(plan))
+    ]
     made.append(Step(f"create temp table link{tag} as select r, id from hit{tag} join answer{tag} using (c, e)"))
     no_ties = f"select (select count(*) from found{tag}) = (select count(*) from answer{tag})"
     made += [Step(sql, unless=no_ties) for sql in _settle_ties(plan)]
@@ -129,13 +131,13 @@ def instants_query(question: ViewQuestion, as_known: AsKnown, rows: str, start: 
     """
 
 
-def _keys(plan: AsOf) -> str:
-    """Number the distinct keys asked; one with a null part is none."""
-    there = " and ".join(f"{key} is not null" for key in plan.keys) or "true"
-    distinct = f"distinct {', '.join(plan.keys)}" if plan.keys else "1 as whole_world limit 1"
-    numbered = ", ".join(["row_number() over () as c", *plan.keys])
-    source = f"select {distinct} from asked{plan.tag} where {there}" if plan.keys else f"select {distinct}"
-    return f"create temp table keys{plan.tag} as select {numbered} from ({source})"
+def keys_step(keys: Sequence[str], tag: str) -> str:
+    """Number the distinct keys of `asked{tag}`, in `keys{tag}(c, k…)`; one with a null part is none."""
+    there = " and ".join(f"{key} is not null" for key in keys) or "true"
+    distinct = f"distinct {', '.join(keys)}" if keys else "1 as whole_world limit 1"
+    numbered = ", ".join(["row_number() over () as c", *keys])
+    source = f"select {distinct} from asked{tag} where {there}" if keys else f"select {distinct}"
+    return f"create temp table keys{tag} as select {numbered} from ({source})"
 
 
 def _spine(plan: AsOf) -> str:

@@ -39,6 +39,7 @@ class TrainingQuestion:
         instant: the spine's column of instants, int64 µs.
         as_known: how much hindsight is allowed.
         files: of a source, by name, the only files (absolute paths) that count; sources left out count whole.
+        strict: whether a value that its type cannot hold is an error, not a null.
     """
 
     views: tuple[ViewQuestion, ...]
@@ -46,6 +47,7 @@ class TrainingQuestion:
     instant: str
     as_known: AsKnown
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,9 @@ It must be one of a multiset: `gnomon.testing.check_aggregation` holds it to the
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +31,7 @@ from gnomon.core.exact import ExactSum
 from gnomon.errors import DefinitionError, listing
 from gnomon.types import FeatureType
 
-__all__ = ["Custom", "ExactSum", "UserFunction", "place_of"]
+__all__ = ["Custom", "ExactSum", "UserFunction", "named"]
 
 
 class Custom(ABC):
@@ -81,16 +83,23 @@ class UserFunction(Function):
 
     Args:
         place: where its class is: `module:Class`.
+        code: a hash of the class's source text, so that a change of it is a change of the definition.
 
     Raises:
-        DefinitionError: there is no such class, or it is no aggregation.
+        DefinitionError: there is no such class, it is no aggregation, or its code is no longer what was registered.
     """
 
     name: ClassVar[str] = "custom"
     place: str
+    code: str = ""
 
     def __post_init__(self) -> None:
-        _found(self.place)
+        own = _found(self.place)
+        if self.code and self.code != code_of(type(own)):
+            raise DefinitionError(
+                f"the code of {self.place!r} is not what it was when it was registered.",
+                hint="apply the view again, as a new version if models use the old values.",
+            )
 
     @property
     def own(self) -> Custom:
@@ -155,6 +164,25 @@ def place_of(given: Any) -> str:
     raise DefinitionError(
         f"{given!r} is no aggregation.", hint="pass a subclass of gnomon.agg.Custom, or 'module:Class'."
     )
+
+
+def code_of(own: type[Custom]) -> str:
+    """A hash of a class's source text; empty where that cannot be read."""
+    try:
+        text = inspect.getsource(own)
+    except (OSError, TypeError):
+        return ""
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def named(given: Any) -> dict[str, str]:
+    """The arguments that stand for a user's class, or for its place.
+
+    Raises:
+        DefinitionError: there is no such class.
+    """
+    place = place_of(given)
+    return {"place": place, "code": code_of(type(_found(place)))}
 
 
 @cache

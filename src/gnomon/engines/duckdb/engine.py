@@ -9,9 +9,9 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,12 @@ from gnomon import types
 from gnomon.contracts.engine import EngineCapabilities, SourceFile
 from gnomon.contracts.plugins import Context, check_options
 from gnomon.core.columns import of_integers
+from gnomon.core.kernel.parts import Answers
 from gnomon.definitions.sources import FileSource
 from gnomon.definitions.views import FeatureView
 from gnomon.engines.duckdb.scan import check_types, literal, quoted, reader, rows_query, source_files
+from gnomon.engines.duckdb.spill import Spill
+from gnomon.engines.duckdb.windowed import WindowedView
 from gnomon.errors import BackendError, RequestError, SourceError
 from gnomon.plan.as_of import Step, instants_query, steps
 from gnomon.plan.latest import latest_query, latest_steps
@@ -38,6 +41,17 @@ __all__ = ["DuckDBEngine"]
 BATCH_ROWS = 100_000
 MOST_ROWS_JOINED = 1_000_000
 """Answers of several views longer than this are set aside in files, not held in memory side by side."""
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C be Ctrl-C: DuckDB stops at it, but calls it a RuntimeError."""
+    try:
+        yield
+    except RuntimeError as wrong:
+        if str(wrong) == "Query interrupted":
+            raise KeyboardInterrupt from wrong
+        raise
 
 
 class _Shared(threading.local):
@@ -64,10 +78,12 @@ class DuckDBEngine:
         check_options("offline_store", options, ("memory_limit", "threads", "temp_directory"))
         self._repo_path = context.repo_path.absolute()
         self._settings = dict(options)
-        self._spill = Path(str(self._settings.pop("temp_directory", tempfile.gettempdir())))
+        given = self._settings.pop("temp_directory", tempfile.gettempdir())
+        self._spill = Spill(self._repo_path / str(given))
         self._shared = _Shared()
         self._connect().close()
 
+    @_interruptible()
     def schema(self, source: FileSource) -> pa.Schema:
         """The columns of a source, after its field mapping, with their Arrow types."""
         paths = self._paths(source)
@@ -79,6 +95,7 @@ class DuckDBEngine:
         """The files a source consists of right now, ordered by path."""
         return source_files(source, self._repo_path)
 
+    @_interruptible()
     def table(self, query: str) -> pa.Table:
         """The result of a SQL query, or the rows of a Parquet or CSV path."""
         path = self._repo_path / query if len(query) < 4096 and "\n" not in query else None
@@ -97,28 +114,38 @@ class DuckDBEngine:
         finally:
             con.close()
 
+    @_interruptible()
     def training_set(self, spine: pa.Table, question: TrainingQuestion) -> pa.RecordBatchReader:
         """The features asked, one row per row of the spine, in its order; the spine's own columns are not in it."""
         con = self._connect()
-        folder = self._folder() if len(question.views) > 1 and len(spine) > MOST_ROWS_JOINED else None
+        of_rows = replace(question, views=tuple(part for part in question.views if not part.view.aggregations))
+        folder = self._spill.made() if len(of_rows.views) > 1 and len(spine) > MOST_ROWS_JOINED else None
+        windowed: list[Answers] = []
         try:
             with _reading(None):
                 self._take_spine(con, spine, question.instant)
             span = _span(spine[question.instant])
-            for place, part in enumerate(question.views):
+            for place, part in enumerate(part for part in question.views if part.view.aggregations):
+                windowed.append(self._answer_windowed(con, part, question, f"_w{place}", span))
+            for place, part in enumerate(of_rows.views):
                 self._answer_view(con, part, question, f"_{place}", span)
                 if folder:
                     _set_aside(con, part, f"_{place}", folder)
             with _reading(None):
-                found = _read_together(question, folder) if folder else _put_together(con, question)
+                found = _read_together(of_rows, folder) if folder else _put_together(con, of_rows)
         except BaseException:
             con.close()
+            for answers in windowed:
+                answers.close()
             if folder:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         schema = pa.schema([pa.field(name, types.to_arrow(dtype)) for name, dtype in _answer_types(question)])
+        if windowed:
+            found = _with_windowed(found if of_rows.views else None, windowed, schema)
         return pa.RecordBatchReader.from_batches(schema, _streamed(con, found, schema))
 
+    @_interruptible()
     def instants(self, keys: pa.Table, question: TrainingQuestion, start: int, end: int) -> pa.Table:
         """The keys' rows repeated for `start` and for every instant in (start, end] at which an answer may change."""
         con = self._connect()
@@ -128,6 +155,11 @@ class DuckDBEngine:
             for part in question.views:
                 con.execute(f"create or replace temp table asked as select __row as r{_keys_of(part)} from keys_asked")
                 with _reading(part.view.source):
+                    if part.view.aggregations:
+                        name = f"change{len(changes)}"
+                        con.register(name, self._windowed_instants(con, part, question, (start, end)))
+                        changes.append(f"select r, t from {name}")
+                        continue
                     found = instants_query(part, question.as_known, self._rows(con, part.view), start, end)
                     con.execute(f"create temp table change{len(changes)} as {found}")
                 changes.append(f"select r, t from change{len(changes)}")
@@ -139,6 +171,7 @@ class DuckDBEngine:
         finally:
             con.close()
 
+    @_interruptible()
     def load(self, question: LoadQuestion) -> pa.RecordBatchReader:
         """The rows to materialize: join keys, `__event`, `__known` (int64 µs), then the view's columns."""
         view = question.view
@@ -173,7 +206,8 @@ class DuckDBEngine:
         return (connection or self._connect()).from_arrow(table)
 
     def close(self) -> None:
-        """Nothing to release: every question's database went with it."""
+        """Every question's database went with it; what is left is to let go of the place for what does not fit."""
+        self._spill.close()
 
     def _connect(self, *, shared: bool = False) -> duckdb.DuckDBPyConnection:
         """A connection with a database of its own; or, if `shared`, with the one of `together`, if there is one."""
@@ -193,12 +227,7 @@ class DuckDBEngine:
 
     def _config(self) -> dict[str, Any]:
         """The settings of a new database, with a folder of its own to spill into: DuckDB makes it and removes it."""
-        folder = self._repo_path / self._spill / f"gnomon-{uuid.uuid4().hex}"
-        return {**self._settings, "temp_directory": str(folder)}
-
-    def _folder(self) -> Path:
-        """A new folder to set answers aside in."""
-        return Path(tempfile.mkdtemp(prefix="gnomon-", dir=self._repo_path / self._spill))
+        return {**self._settings, "temp_directory": str(self._spill.new())}
 
     def _paths(self, source: FileSource) -> list[str]:
         return [file.path for file in self.files(source)]
@@ -212,18 +241,46 @@ class DuckDBEngine:
         since: int | None = None,
         until: int | None = None,
     ) -> str:
+        paths = self._paths(view.source) if paths is None else paths
+        return rows_query(view, self._columns(con, view, paths), paths, since=since, until=until)
+
+    def _columns(self, con: duckdb.DuckDBPyConnection, view: FeatureView, paths: Sequence[str]) -> dict[str, str]:
+        """The columns of a view's source and DuckDB's names of their types, which must fit what was registered."""
         source = view.source
-        paths = self._paths(source) if paths is None else paths
         found = con.sql(f"select * from {reader(source, paths, as_text=True)} limit 0")
         names = [source.field_mapping.get(name, name) for name in found.columns]
-        columns = dict(zip(names, map(str, found.types), strict=True))
         check_types(view, dict(zip(names, found.to_arrow_table().schema.types, strict=True)))
-        return rows_query(view, columns, paths, since=since, until=until)
+        return dict(zip(names, map(str, found.types), strict=True))
 
     def _take_spine(self, con: duckdb.DuckDBPyConnection, spine: pa.Table, instant: str) -> None:
         con.register("given", _numbered(spine))
         con.execute(f"create temp table given_rows as select *, {quoted(instant)} as t from given")
         con.unregister("given")
+
+    def _windowed_instants(
+        self, con: duckdb.DuckDBPyConnection, part: ViewQuestion, question: TrainingQuestion, span: tuple[int, int]
+    ) -> pa.Table:
+        """(r, t): the instants at which a windowed view's answers may change."""
+        con.execute("drop table if exists keys")
+        paths = self._paths(part.view.source)
+        view = WindowedView(con, part, question.as_known, "", span, self._spill.made)
+        return view.instants(self._columns(con, part.view, paths), paths)
+
+    def _answer_windowed(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        part: ViewQuestion,
+        question: TrainingQuestion,
+        tag: str,
+        span: tuple[int, int],
+    ) -> Answers:
+        """The answers about one windowed view, by the kernel."""
+        con.execute(f"create temp view asked{tag} as select __row as r, t{_keys_of(part)} from given_rows")
+        with _reading(part.view.source):
+            paths = question.files.get(part.view.source.name) or self._paths(part.view.source)
+            columns = self._columns(con, part.view, paths)
+            view = WindowedView(con, part, question.as_known, tag, span, self._spill.made)
+            return view.answers(columns, paths, strict=question.strict)
 
     def _answer_view(
         self,
@@ -263,12 +320,14 @@ def _keys_of(part: ViewQuestion) -> str:
 def _put_together(con: duckdb.DuckDBPyConnection, question: TrainingQuestion) -> Iterable[pa.RecordBatch]:
     """The answer's columns beside each other, in the spine's order."""
     columns: dict[str, str] = {}
-    joins = []
+    joins: list[str] = []
     for place, part in enumerate(question.views):
         names = part.view.feature_names
         columns |= {name: f"v{place}.f{names.index(feature)}" for feature, name in part.features}
         joins.append(f"left join ({_found(f'_{place}')}) v{place} on v{place}.r = s.__row")
-    selected = ", ".join(f"{columns[name]} as {quoted(name)}" for name in question.order)
+    selected = ", ".join(f"{columns[name]} as {quoted(name)}" for name in question.order if name in columns)
+    if not selected:
+        return ()
     rows: Iterable[pa.RecordBatch] = con.sql(
         f"select {selected} from given_rows s {' '.join(joins)} order by s.__row"
     ).to_arrow_reader(BATCH_ROWS)
@@ -292,9 +351,25 @@ def _read_together(question: TrainingQuestion, folder: Path) -> Iterator[pa.Reco
     try:
         files = [pq.ParquetFile(folder / f"_{place}") for place in range(len(question.views))]
         for columns in _in_step([file.iter_batches(BATCH_ROWS) for file in files]):
-            yield pa.RecordBatch.from_arrays([columns[name] for name in question.order], names=list(question.order))
+            names = [name for name in question.order if name in columns]
+            yield pa.RecordBatch.from_arrays([columns[name] for name in names], names=names)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _with_windowed(
+    of_rows: Iterable[pa.RecordBatch] | None, windowed: Sequence[Answers], schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Answers of windowed views beside those of row views; their files go with the last row."""
+    try:
+        streams = [answers.batches(BATCH_ROWS) for answers in windowed]
+        if of_rows is not None:
+            streams.append(iter(of_rows))
+        for columns in _in_step(streams):
+            yield pa.RecordBatch.from_arrays([columns[name] for name in schema.names], names=schema.names)
+    finally:
+        for answers in windowed:
+            answers.close()
 
 
 def _in_step(streams: Sequence[Iterator[pa.RecordBatch]]) -> Iterator[dict[str, pa.Array]]:
@@ -335,7 +410,7 @@ def _streamed(
     source: FileSource | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Hand batches on in the canonical Arrow types, and let the database go with the last one."""
-    with closing(con), _reading(source):
+    with closing(con), _interruptible(), _reading(source):
         for batch in batches:
             columns = [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from gnomon import types
 from gnomon.clock import micros_of
 from gnomon.contracts.engine import SourceFile
+from gnomon.definitions.entities import Field
 from gnomon.definitions.sources import FileSource
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import SourceError, listing, nearest_hint
@@ -19,6 +20,7 @@ from gnomon.types import Array, Decimal, FeatureType
 __all__ = ["literal", "quoted", "reader", "rows_query", "source_files"]
 
 ENDINGS = {"parquet": (".parquet", ".pq", ".parq"), "csv": (".csv", ".csv.gz", ".tsv")}
+NOTHING: Mapping[str, str] = {}
 SQL_TYPES = {
     "Bool": "BOOLEAN",
     "Int32": "INTEGER",
@@ -85,8 +87,12 @@ def rows_query(
     *,
     since: int | None = None,
     until: int | None = None,
+    happened: int | None = None,
+    more: Mapping[str, str] = NOTHING,
 ) -> str:
     """A SELECT that gives a view's rows as k0 … kn, e, w (µs), f0 … fm, with every value of its declared type.
+
+    The f are a row view's features, or the columns that a windowed view's aggregations look at.
 
     The bounds are hints: whole parts of a file that lie outside are never read, rows outside may still be given.
 
@@ -96,6 +102,8 @@ def rows_query(
         paths: the files to read.
         since: rows that neither happened nor became known after this instant (µs) are not needed.
         until: rows that happened after this instant (µs) are not needed.
+        happened: rows that happened before this instant (µs) are not needed.
+        more: further columns of the source, as they are: name in the answer → column.
 
     Raises:
         SourceError: the source lacks a column.
@@ -120,13 +128,20 @@ def rows_query(
     ]
     features = [
         f"{cast(column(field.name), columns[field.name], field.dtype)} as f{place}"
-        for place, field in enumerate(view.schema)
+        for place, field in enumerate(columns_of(view))
     ]
-    terms = ", ".join([f"{event} as e", f"{known} as w", *keys, *features])
+    others = [f"{column(name)} as {quoted(new)}" for new, name in more.items()]
+    terms = ", ".join([f"{event} as e", f"{known} as w", *keys, *features, *others])
     there = f"{column(source.timestamp_field)} is not null" + ("" if until is None else f" and {event} <= {until}")
+    there += "" if happened is None else f" and {event} >= {happened}"
     ranges = [""] if since is None else _newer(event, created, since, max(delay, 0))
     table = reader(source, paths, as_text=True)
     return " union all ".join(f"select {terms} from {table} where {there}{one}" for one in ranges)
+
+
+def columns_of(view: FeatureView) -> tuple[Field, ...]:
+    """What is read of a view's source besides keys and times: its features, or what its aggregations look at."""
+    return view.inputs if view.aggregations else view.schema
 
 
 def _newer(event: str, created: str | None, since: int, delay: int) -> list[str]:
@@ -155,7 +170,7 @@ def check_types(view: FeatureView, found: Mapping[str, pa.DataType]) -> None:
         SourceError: a value could change on its way to the declared type.
     """
     keys = {field.name for field in view.entity_columns}
-    for field in (*view.entity_columns, *view.schema):
+    for field in (*view.entity_columns, *columns_of(view)):
         kind = found.get(field.name)
         there = None if kind is None else types.from_arrow(kind)
         if kind is None or pa.types.is_null(kind) or (view.source.file_format == "csv" and there == types.String):

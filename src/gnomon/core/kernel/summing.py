@@ -1,0 +1,178 @@
+"""Sweeps of `count`, `sum` and `mean`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gnomon.core.aggregations.base import FLOATS, INVALID, Function
+from gnomon.core.exact import Total
+from gnomon.core.kernel import limbs
+from gnomon.core.kernel.columns import Ints, Values, Yes
+from gnomon.core.kernel.entries import Span
+from gnomon.core.kernel.lanes import Lane
+from gnomon.core.kernel.limbs import Limbs
+from gnomon.types import Decimal, to_arrow
+
+__all__ = ["Sums", "counted", "meant", "summed", "sums_of"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Per window: how many values, their exact sum, and what among them is no number.
+
+    Args:
+        counts: how many.
+        limbs: the sum of the finite ones; None where `totals` holds it.
+        totals: the sum in whole units, as Python's numbers, for columns that limbs do not suit.
+        special: NaN or an infinity where that is the sum, else 0; None where all values are finite.
+    """
+
+    counts: Ints
+    limbs: Limbs | None
+    totals: Sequence[int] | None
+    special: Floats | None
+
+
+def counted(function: Function, lane: Lane) -> list[Values]:
+    """How many events."""
+    return [Values(counts) for counts in lane.counts]
+
+
+def summed(function: Function, lane: Lane) -> list[Values]:
+    """The sums, of the type that `function` gives for the lane's column."""
+    if lane.values.dtype in FLOATS:
+        return [Values(as_floats(sums, lane), sums.counts > 0) for sums in sums_of(lane)]
+    if isinstance(lane.values.dtype, Decimal):
+        return [_in_python(function, lane, sums) for sums in sums_of(lane)]
+    return [_whole(sums) for sums in sums_of(lane)]
+
+
+def meant(function: Function, lane: Lane) -> list[Values]:
+    """Sums as floats, divided by the counts."""
+    found = []
+    for sums in sums_of(lane):
+        there = sums.counts > 0
+        found.append(Values(as_floats(sums, lane) / np.maximum(sums.counts, 1), there))
+    return found
+
+
+def sums_of(lane: Lane) -> list[Sums]:
+    """The sums of a lane's values, made once for all aggregations that need them."""
+    return lane.shared("sums", lambda: _sums(lane))
+
+
+def as_floats(sums: Sums, lane: Lane) -> Floats:
+    """Each sum rounded once; what stands where there is no value is of no account."""
+    if sums.totals is not None:
+        dtype = lane.values.dtype
+        found = np.array([Total(total).as_float(dtype) for total in sums.totals], np.float64)
+    else:
+        assert sums.limbs is not None
+        found = lane.shared(("floats", id(sums)), lambda: limbs.nearest(sums.limbs))  # type: ignore[arg-type]
+    return found if sums.special is None else np.where(sums.special == 0, found, sums.special)
+
+
+def totals_of(lane: Lane, units: Sequence[int]) -> list[list[int]]:
+    """Per window, sums of Python's whole numbers: slow, and never too small.
+
+    Args:
+        lane: the lane.
+        units: one number for each main event, then for each extra.
+    """
+    main = len(lane.main)
+    prefix = [0, *np.cumsum(np.array(units[:main], object)).tolist()] if main else [0]
+    return [
+        [prefix[right] - prefix[left] + more for left, right, more in zip(span.left, span.right, extra, strict=True)]
+        for span in lane.spans
+        for extra in [_extra_totals(lane, span, units[main:])]
+    ]
+
+
+def _extra_totals(lane: Lane, span: Span, units: Sequence[int]) -> list[int]:
+    steps = [0] * (len(lane.rows) + 1)
+    for which, first, last in zip(span.extra.tolist(), span.first.tolist(), span.last.tolist(), strict=True):
+        steps[first] += units[which]
+        steps[last] -= units[which]
+    return np.cumsum(np.array(steps[:-1], object)).tolist() if len(lane.rows) else []
+
+
+def _sums(lane: Lane) -> list[Sums]:
+    values = lane.values
+    if isinstance(values.dtype, Decimal):
+        return _of_totals(lane, units_of_decimals(values.array), None)
+    numbers: Any = values.numbers
+    special = None
+    if values.dtype in FLOATS:
+        finite = np.isfinite(numbers)
+        if not finite.all():
+            special = _specials(lane, numbers)
+            numbers = np.where(finite, numbers, 0.0)
+        if float(np.abs(numbers).max(initial=0.0)) > limbs.GREATEST:
+            return _of_totals(lane, [Total.of(one, values.dtype)[0] for one in numbers.tolist()], special)
+        cut = limbs.of_floats([numbers], len(numbers))
+    else:
+        cut = limbs.of_whole(numbers, len(numbers))
+    every = limbs.over_windows(lane, cut)
+    return [
+        Sums(counts, sums, None, None if special is None else special[place])
+        for place, (counts, sums) in enumerate(zip(lane.counts, every, strict=True))
+    ]
+
+
+def _of_totals(lane: Lane, units: Sequence[int], special: Sequence[Floats] | None) -> list[Sums]:
+    return [
+        Sums(counts, None, totals, None if special is None else special[place])
+        for place, (counts, totals) in enumerate(zip(lane.counts, totals_of(lane, units), strict=True))
+    ]
+
+
+def _specials(lane: Lane, numbers: Floats) -> list[Floats]:
+    """Per window: NaN where a NaN counts, or both infinities; an infinity where one does; else 0."""
+    kinds = [np.isnan(numbers), numbers == np.inf, numbers == -np.inf]
+    found = limbs.over_windows(lane, Limbs(tuple(kind.astype(np.int64) for kind in kinds), (0, 0, 0), 0))
+    made = []
+    for window in found:
+        nan, up, down = (part > 0 for part in window.parts)
+        special = np.where(up, np.inf, np.where(down, -np.inf, 0.0))
+        made.append(np.where(nan | (up & down), np.nan, special))
+    return made
+
+
+def _whole(sums: Sums) -> Values:
+    """Sums of whole numbers as int64, invalid where they are too great."""
+    assert sums.limbs is not None
+    there, parts = sums.counts > 0, sums.limbs.parts
+    if len(parts) == 1:
+        return Values(parts[0], there)
+    high = parts[0] + (parts[1] >> 32)
+    fits: Yes = (high >= -(2**31)) & (high < 2**31)
+    return Values((high << 32) | (parts[1] & 0xFFFFFFFF), there & fits, there & ~fits)
+
+
+def _in_python(function: Function, lane: Lane, sums: Sums) -> Values:
+    assert sums.totals is not None
+    dtype = lane.values.dtype
+    found: list[Any] = [
+        function.result((count, Total(total)), dtype)
+        for count, total in zip(sums.counts.tolist(), sums.totals, strict=True)
+    ]
+    invalid = np.array([one is INVALID for one in found], np.bool_)
+    kept = [None if one is INVALID else one for one in found]
+    return Values(pa.array(kept, to_arrow(function.output(dtype))), None, invalid if invalid.any() else None)
+
+
+def units_of_decimals(array: pa.Array) -> list[int]:
+    """Decimals as whole numbers of their last digit."""
+    if not len(array):
+        return []
+    words = np.frombuffer(array.buffers()[1], np.int64)[2 * array.offset : 2 * (array.offset + len(array))]
+    low, high = words[0::2].view(np.uint64).tolist(), words[1::2].tolist()
+    return [upper << 64 | lower for upper, lower in zip(high, low, strict=True)]

@@ -1,0 +1,202 @@
+"""Windowed views on DuckDB: it reads and joins the events, the kernel does the rest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from gnomon.clock import micros_of
+from gnomon.core.columns import as_numpy
+from gnomon.core.kernel.columns import Ints
+from gnomon.core.kernel.parts import Answers, Parts
+from gnomon.core.kernel.windowed import Brought, Spine, answered
+from gnomon.engines.duckdb.scan import quoted, reader, rows_query
+from gnomon.errors import RequestError
+from gnomon.plan.as_of import keys_step
+from gnomon.plan.questions import AsKnown, ViewQuestion
+from gnomon.plan.windowed import windowed_plan
+
+__all__ = ["WindowedView"]
+
+EVENTS_A_PART = 400_000
+"""What a part has when keys are of one size: its arrays then stay near the processor."""
+MOST_PARTS = 4_096
+BYTES_A_ROW = 64
+"""A guess, for CSV files."""
+BATCH_ROWS = 1_000_000
+
+
+class WindowedView:
+    """One windowed view's part in a question.
+
+    Args:
+        con: the question's database, with `asked{tag}(r, t, k…)`.
+        part: the view and the features asked.
+        as_known: how much hindsight is allowed.
+        tag: a suffix that keeps this view's tables apart from the other views'.
+        span: the least and the greatest instant asked, in µs.
+        folder: makes a new folder for files.
+    """
+
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        part: ViewQuestion,
+        as_known: AsKnown,
+        tag: str,
+        span: tuple[int, int],
+        folder: Callable[[], Path],
+    ) -> None:
+        self._con, self._part, self._as_known, self._tag, self._folder = con, part, as_known, tag, folder
+        self._span = span
+        self._plan = windowed_plan(part, as_known, span)
+        self._keys = [f"k{place}" for place in range(len(part.view.join_keys))]
+
+    def answers(self, columns: Mapping[str, str], paths: Sequence[str], *, strict: bool) -> Answers:
+        """The features asked, row by row of the spine; whoever takes them closes them.
+
+        Args:
+            columns: the source's columns and DuckDB's names of their types.
+            paths: its files.
+            strict: whether a value that its type cannot hold is an error, not a null.
+
+        Raises:
+            RequestError: a value does not fit and `strict` is said, or a vector has the wrong length.
+        """
+        self._con.execute(keys_step(self._keys, self._tag))
+        key, at = self._spine()
+        count = self._parts(paths)
+        spine, parts = Spine(key, at, count), Parts(count, self._folder)
+        renamed = dict(self._part.features)
+        names = [(renamed[name], dtype) for name, dtype in self._plan.names]
+        answers = Answers(names, spine.row, len(at), self._folder)
+        try:
+            parts.take(self._con.sql(self._events_query(columns, paths)).to_arrow_reader(BATCH_ROWS))
+            threads = int(self._con.sql("select current_setting('threads')").fetchall()[0][0])
+            threads = min(threads, os.cpu_count() or 1)
+            answered(parts, spine, self._brought(), self._plan.jobs, self._as_known, answers, threads)
+            if strict:
+                self._refuse(answers, at)
+        except BaseException:
+            answers.close()
+            raise
+        finally:
+            parts.close()
+        return answers
+
+    def instants(self, columns: Mapping[str, str], paths: Sequence[str]) -> pa.Table:
+        """(r, t): the instants after the span's first, up to its last, at which the answer for row r may change.
+
+        Args:
+            columns: the source's columns and DuckDB's names of their types.
+            paths: its files.
+        """
+        self._con.execute(keys_step(self._keys, self._tag))
+        same = " and ".join(f"a.{key} = q.{key}" for key in self._keys) or "true"
+        rows = f"select a.r, q.c from asked{self._tag} a join keys{self._tag} q on {same}"
+        query = self._events_query(columns, paths)
+        found = self._con.sql(f"select r, p.* exclude (c) from ({query}) p join ({rows}) q using (c)").to_arrow_table()
+        event, row = _numbers(found["e"]), _numbers(found["r"])
+        known = _numbers(found["w"]) if "w" in found.column_names else event + self._brought().delay
+        changes = [] if self._as_known != "then" else [known]
+        for window in dict.fromkeys(window for job in self._plan.jobs for window in job.windows):
+            enter = window.enter(event)
+            changes += [enter if self._as_known != "then" else np.maximum(enter, known), window.leave(event)]
+        instants = np.concatenate(changes)
+        pairs = np.stack([np.tile(row, len(changes)), instants], axis=1)
+        inside = (instants > self._span[0]) & (instants <= self._span[1])
+        pairs = np.unique(pairs[inside], axis=0)
+        return pa.table({"r": pa.array(pairs[:, 0]), "t": pa.array(pairs[:, 1])})
+
+    def _spine(self) -> tuple[Ints, Ints]:
+        """Per row the number of its key, −1 where it has none, and its instant."""
+        same = " and ".join(f"a.{key} = q.{key}" for key in self._keys) or "true"
+        found = self._con.sql(
+            f"select r, t, coalesce(c, -1) as c from asked{self._tag} a left join keys{self._tag} q on {same}"
+        ).to_arrow_table()
+        rows, at, key = (_numbers(found[name]) for name in ("r", "t", "c"))
+        order = np.empty(len(rows), np.int64)
+        order[rows] = np.arange(len(rows))
+        return key[order], at[order]
+
+    def _parts(self, paths: Sequence[str]) -> int:
+        source = self._part.view.source
+        if source.file_format == "parquet":
+            rows = self._con.sql(f"select count(*) from {reader(source, paths)}").fetchall()[0][0]
+        else:
+            rows = sum(Path(path).stat().st_size for path in paths) // BYTES_A_ROW
+        return min(max(1, -(-int(rows) // EVENTS_A_PART)), MOST_PARTS)
+
+    def _events_query(self, columns: Mapping[str, str], paths: Sequence[str]) -> str:
+        plan, source = self._plan, self._plan.view.source
+        more = {"id": source.event_id, "op": source.operation}
+        rows = rows_query(
+            plan.view,
+            columns,
+            paths,
+            until=plan.until,
+            happened=plan.since,
+            more={new: name for new, name in more.items() if name},
+        )
+        places = {field.name: f"p.f{place}" for place, field in enumerate(plan.view.inputs)}
+        terms = ["q.c as c", "p.e as e"]
+        if plan.known_matters and (source.created_timestamp_column or source.event_id):
+            terms.append("p.w as w")
+        if source.event_id:
+            terms.append("p.id as id")
+        if source.operation:
+            terms.append(f"{_is_delete('p.op')} as gone")
+        terms += [f"{places[name]} as {quoted(f'f:{name}')}" for name in plan.columns]
+        terms += [
+            f"{condition.sql(places.__getitem__)} is true as {quoted(f'm:{where}')}"
+            for where, condition in plan.conditions.items()
+        ]
+        same = " and ".join(f"p.{key} = q.{key}" for key in self._keys) or "true"
+        return f"select {', '.join(terms)} from ({rows}) p join keys{self._tag} q on {same}{self._known_filter()}"
+
+    def _known_filter(self) -> str:
+        """What is known too late for every row asked is not read."""
+        if self._as_known == "now":
+            return ""
+        limit = self._span[1] if isinstance(self._as_known, str) else self._as_known
+        return f" where p.w <= {limit}"
+
+    def _brought(self) -> Brought:
+        plan = self._plan
+        types = {field.name: field.dtype for field in plan.view.inputs}
+        return Brought(
+            columns=[(name, types[name]) for name in plan.columns],
+            conditions=tuple(plan.conditions),
+            lengths=plan.lengths,
+            ties=plan.ties,
+            reach=plan.reach,
+            delay=0 if plan.view.source.delay is None else micros_of(plan.view.source.delay),
+        )
+
+    def _refuse(self, answers: Answers, at: Ints) -> None:
+        for feature, row in answers.invalid:
+            raise RequestError(
+                f"feature {feature!r} of view {self._part.view.name!r} has a value that its type cannot hold, "
+                f"in row {row} of the spine.",
+                hint="sum decimals or floats in place of whole numbers, or leave strict out: the value is null then.",
+                feature=feature,
+                row=row,
+                instant=int(at[row]),
+            )
+
+
+def _is_delete(operation: str) -> str:
+    """Whether an operation is a delete; what is neither that nor an upsert fails the query."""
+    complaint = f"error(concat('the operation ', {operation}, ' is neither upsert nor delete'))"
+    known = f"when {operation} is null or {operation} = 'upsert' then false when {operation} = 'delete' then true"
+    return f"case {known} else {complaint} end"
+
+
+def _numbers(column: pa.ChunkedArray) -> Ints:
+    found: Ints = as_numpy(column.combine_chunks()).astype(np.int64)
+    return found
