@@ -141,7 +141,7 @@ def examples_of(function: Function, values: Any = None) -> st.SearchStrategy[Exa
 
     from gnomon.testing.strategies import column_values, fitting_types
 
-    length = function.arguments.get("length")
+    length = getattr(function, "length", None)
     dtypes = function.own.takes_types if isinstance(function, UserFunction) else fitting_types(function)
     given = values if values is None or isinstance(values, st.SearchStrategy) else st.sampled_from(list(values))
     few = None if given is None else st.lists(given, min_size=1, max_size=4)
