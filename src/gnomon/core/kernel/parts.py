@@ -23,7 +23,7 @@ from gnomon.types import FeatureType, to_arrow
 __all__ = ["Answers", "Parts", "each"]
 
 ROWS_GATHERED = 1 << 22
-BYTES_HELD = 1 << 29
+BYTES_HELD = 3 << 27
 
 
 class Parts:
