@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis_server import redis_server  # noqa: F401  (a fixture)
 
-from gnomon import FeatureStore, FeatureView
+from gnomon import Entity, FeatureStore, FeatureView, Field, FileSource
 from gnomon.clock import ManualClock, to_micros
 from gnomon.config import Backend, RepoConfig
 from gnomon.testing.reference import Answer, as_of, same_value
 from gnomon.testing.strategies import histories, questions, row_views, rows_of, to_spine, to_table
-from gnomon.types import Array, FeatureType, UnixTimestamp
+from gnomon.types import Array, FeatureType, Int64, String, UnixTimestamp
 
 
 def store_in(folder: Path, online: Backend, clock: ManualClock) -> FeatureStore:
@@ -94,6 +95,97 @@ def test_training_serving_and_the_oracle_agree(
                 check(view, served.to_dict(), row, expected)
                 check(view, trained, row, expected)
                 assert tuple(str(served.statuses[name][row]) for name in view.feature_names) == expected.statuses
+
+
+START, HOUR = to_micros("2024-01-01"), 3_600_000_000
+EDGES = [
+    # key, event, known, value, word
+    (1, 0, 0, 10, "plain"),
+    (2, 0, 0, 20, "the greater known time counts"),
+    (2, 0, 5, 19, "so this one"),
+    (3, 0, 0, 30, "all tied: the greater column counts"),
+    (3, 0, 0, None, "zero is more than null, whatever follows"),
+    (3, 0, 0, 30, "all tied: a lesser one"),
+    (4, 0, 0, 40, "before a null"),
+    (4, 7, 7, None, None),  # wins whole, its nulls with it
+    (5, 0, 2 * HOUR, 50, "known when it is too old"),
+    (None, 0, 0, 60, "of nobody"),
+]
+ASKED = {
+    # µs after the start: (value, word, status of the value) by key
+    -1: [(None, None, "NOT_FOUND")] * 6,
+    0: [
+        (10, "plain", "PRESENT"),
+        (20, "the greater known time counts", "PRESENT"),
+        (30, "all tied: the greater column counts", "PRESENT"),
+        (40, "before a null", "PRESENT"),
+        (None, None, "NOT_FOUND"),
+        (None, None, "NOT_FOUND"),
+    ],
+    7: [
+        (10, "plain", "PRESENT"),
+        (19, "so this one", "PRESENT"),
+        (30, "all tied: the greater column counts", "PRESENT"),
+        (None, None, "NULL_VALUE"),
+        (None, None, "NOT_FOUND"),
+        (None, None, "NOT_FOUND"),
+    ],
+    HOUR: [  # exactly as old as the ttl is still good
+        (10, "plain", "PRESENT"),
+        (19, "so this one", "PRESENT"),
+        (30, "all tied: the greater column counts", "PRESENT"),
+        (None, None, "NULL_VALUE"),
+        (None, None, "NOT_FOUND"),
+        (None, None, "NOT_FOUND"),
+    ],
+    HOUR + 1: [
+        *[(None, None, "OUTSIDE_MAX_AGE")] * 3,
+        (None, None, "NULL_VALUE"),
+        (None, None, "NOT_FOUND"),
+        (None, None, "NOT_FOUND"),
+    ],
+    HOUR + 8: [*[(None, None, "OUTSIDE_MAX_AGE")] * 4, (None, None, "NOT_FOUND"), (None, None, "NOT_FOUND")],
+    2 * HOUR: [*[(None, None, "OUTSIDE_MAX_AGE")] * 5, (None, None, "NOT_FOUND")],
+}
+
+
+@pytest.mark.parametrize("backend", ["memory", "lmdb", "sqlite", "redis"], indirect=True)
+def test_edges_of_the_ttl_ties_and_nulls_are_where_the_page_says(
+    tmp_path: Path, backend: Callable[[], Backend]
+) -> None:
+    """Both sides of each edge, in training and online, by answers written down by hand."""
+    view, clock = edges_in(tmp_path), ManualClock()
+    keys = [1, 2, 3, 4, 5, None]
+    with store_in(tmp_path, backend(), clock) as store:
+        store.apply([view])
+        for after, expected in ASKED.items():
+            at = START + after
+            clock.set(at)
+            store.materialize_incremental(at)
+            served = store.get_online_features(["v:value", "v:word"], {"key": keys})
+            found = served.to_dict()
+            statuses = [str(one) for one in served.statuses["value"]]
+            assert list(zip(found["value"], found["word"], statuses, strict=True)) == expected
+            trained = training(store, view, ["v:value", "v:word"], [((key,), at) for key in keys])
+            assert list(zip(trained["value"], trained["word"], strict=True)) == [one[:2] for one in expected]
+
+
+def edges_in(folder: Path) -> FeatureView:
+    keys, events, known, values, words = zip(*EDGES, strict=True)
+    stamp = pa.timestamp("us", "UTC")
+    table = {
+        "key": pa.array(keys, pa.int64()),
+        "event": pa.array([START + one for one in events], pa.int64()).cast(stamp),
+        "known": pa.array([START + one for one in known], pa.int64()).cast(stamp),
+        "value": pa.array(values, pa.int64()),
+        "word": pa.array(words),
+    }
+    pq.write_table(pa.table(table), folder / "v.parquet")
+    source = FileSource(path="v.parquet", timestamp_field="event", created_timestamp_column="known")
+    schema = [Field("value", Int64), Field("word", String)]
+    return FeatureView(
+        name="v", entities=[Entity(name="key", value_type=Int64)], ttl="1h", source=source, schema=schema
+    )
 
 
 def training(store: FeatureStore, view: FeatureView, references: list[str], asked: list) -> dict[str, list]:

@@ -9,7 +9,7 @@ import pytest
 
 import gnomon
 
-HEAVY = ("click", "duckdb", "lmdb", "numpy", "pandas", "polars", "pyarrow", "rich", "sqlalchemy", "yaml")
+HEAVY = ("click", "duckdb", "lmdb", "numpy", "pandas", "polars", "pyarrow", "rich", "sqlalchemy", "sqlglot", "yaml")
 
 LIGHT = (
     "gnomon",
@@ -18,6 +18,7 @@ LIGHT = (
     "gnomon.contracts.online",
     "gnomon.contracts.plugins",
     "gnomon.contracts.registry",
+    "gnomon.core.expressions",
     "gnomon.definitions.catalog",
     "gnomon.errors",
     "gnomon.plan.changes",
@@ -45,7 +46,9 @@ def test_exported_names_are_exactly_these() -> None:
         "FileSource",
         "GnomonError",
         "ValueType",
+        "Window",
         "__version__",
+        "agg",
     ]
 
 

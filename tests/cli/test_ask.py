@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.csv
@@ -140,3 +144,28 @@ def test_entities_that_cannot_be_understood(loaded: Path, run: Run, words: list[
 
 def test_reading_before_anything_is_loaded(applied: Path, run: Run) -> None:
     assert run(*READ, "--entity", "station_id=1", "--json").json["bikes__status"] == ["NOT_FOUND"]
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ((*TRAIN, "--service", "demand", "-o", "train.parquet"), "training set"),
+        ((*TRAIN, "--service", "demand", "-o", "train.csv"), "training set"),
+        ((*TRAIN, "--service", "demand"), "training set"),
+        (("materialize",), "station_status@1"),
+    ],
+)
+def test_long_work_shows_on_a_terminal_that_it_gets_on(applied: Path, words: tuple[str, ...], shown: str) -> None:
+    ours, theirs = os.openpty()
+    gnomon = [sys.executable, "-c", "from gnomon.cli import main; main()"]
+    wide = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    with subprocess.Popen([*gnomon, *words], cwd=applied, env=wide, stdout=subprocess.PIPE, stderr=theirs) as running:
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):  # how a terminal says that nobody writes to it any more
+            while piece := os.read(ours, 4_096):
+                said += piece
+        assert running.wait(60) == 0
+    os.close(ours)
+    assert shown in said.decode()
+    assert "\u2501" in said.decode()  # the bar

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon import Entity, FeatureService, FeatureView, Field, FileSource
+from gnomon import Entity, FeatureService, FeatureView, Field, FileSource, Window, agg
+from gnomon.definitions.aggregations import Aggregation
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.codec import CLASSES, decode, encode, fingerprint
 from gnomon.definitions.views import Projection
@@ -58,6 +59,7 @@ SOURCE = FileSource(
     created_timestamp_column="created",
     delay=timedelta(hours=1),
     event_id="id",
+    operation="op",
     name="users",
     file_format="parquet",
     field_mapping={"a": "b"},
@@ -70,6 +72,15 @@ VIEW = FeatureView(
     schema=(Field("user_id", Int64), Field("age", Int64), Field("city", String)),
     ttl=timedelta(days=1),
     version=2,
+)
+DECLINED = agg.sum("amount", over=["24h", Window("1h", hop="5m", offset="7d")], where="declined")
+TOP = agg.top_k("city", 3, over="7d", name="cities")
+SPEND = FeatureView(
+    name="spend",
+    source=SOURCE,
+    entities=(USER,),
+    aggregations=(DECLINED, TOP),
+    inputs=(Field("amount", Int32), Field("declined", Bool), Field("city", String)),
 )
 PROJECTION = Projection(view=VIEW, features=("age",), name="from", join_key_map={"user_id": "sender"})
 SERVICE = FeatureService(name="model", features=(PROJECTION,))
@@ -84,7 +95,8 @@ CHANGED: dict[type[Any], tuple[Any, dict[str, Any]]] = {
             "timestamp_field": "at",
             "created_timestamp_column": "",
             "delay": timedelta(0),
-            "event_id": "",
+            "event_id": "number",
+            "operation": "",
             "name": "people",
             "file_format": "csv",
             "field_mapping": {"a": "c"},
@@ -100,6 +112,8 @@ CHANGED: dict[type[Any], tuple[Any, dict[str, Any]]] = {
             "entities": (dataclasses.replace(USER, name="customer"),),
             "schema": tuple(reversed(VIEW.schema)),
             "entity_columns": (Field("user_id", String),),
+            "aggregations": (TOP, DECLINED),
+            "inputs": (Field("amount", Int64), *SPEND.inputs[1:]),
             "ttl": None,
             "online": False,
             "version": 3,
@@ -116,13 +130,40 @@ CHANGED: dict[type[Any], tuple[Any, dict[str, Any]]] = {
         },
     ),
     FeatureService: (SERVICE, {"name": "other", "features": (VIEW,), **ABOUT}),
+    Aggregation: (
+        DECLINED,
+        {
+            "function": "mean",
+            "column": "fee",
+            "over": (Window("24h"),),
+            "where": "not declined",
+            "name": "lost",
+            "arguments": {"length": 2},
+        },
+    ),
+    Window: (
+        Window("1h", hop="5m", offset="7d"),
+        {"size": "2h", "hop": None, "offset": None, "closed": "right", "tumbling": True},
+    ),
 }
+WINDOWED = {"aggregations", "inputs"}
+"""Fields of a view that a row view has not."""
+
+
+def before_and_changes(cls: type[Any], name: str) -> tuple[Any, dict[str, Any]]:
+    """A definition, and what its fields could be instead."""
+    before, changes = CHANGED[cls]
+    if cls is Window and name == "tumbling":
+        return Window("1h"), changes
+    return SPEND if cls is FeatureView and name in WINDOWED else before, changes
+
+
 FIELDS = [(cls, one) for cls in CLASSES.values() for one in dataclasses.fields(cls)]
 
 
 @pytest.mark.parametrize(("cls", "one"), FIELDS, ids=lambda one: getattr(one, "__name__", None) or one.name)
 def test_a_field_is_in_the_fingerprint_unless_it_only_describes(cls: type[Any], one: dataclasses.Field[Any]) -> None:
-    before, changes = CHANGED[cls]
+    before, changes = before_and_changes(cls, one.name)
     assert one.name in changes, f"say above what another {cls.__name__}.{one.name} could be"
     after = dataclasses.replace(before, **{one.name: changes[one.name]})
     assert after != before
@@ -139,12 +180,16 @@ def within(part: Any) -> dict[str, Any]:
         return {"view": dataclasses.replace(VIEW, schema=(part,))}
     if isinstance(part, FeatureView):
         return {"service": FeatureService(name="model", features=(part,))}
+    if isinstance(part, Aggregation):
+        return {"view": dataclasses.replace(SPEND, aggregations=(part,), inputs=(), schema=())}
+    if isinstance(part, Window):
+        return {"aggregation": dataclasses.replace(DECLINED, over=(part,))}
     return {"service": FeatureService(name="model", features=(part,))} if isinstance(part, Projection) else {}
 
 
 @pytest.mark.parametrize(("cls", "one"), FIELDS, ids=lambda one: getattr(one, "__name__", None) or one.name)
 def test_what_a_part_does_to_a_whole(cls: type[Any], one: dataclasses.Field[Any]) -> None:
-    before, changes = CHANGED[cls]
+    before, changes = before_and_changes(cls, one.name)
     if (cls, one.name) == (Entity, "join_keys"):
         before, changes = dataclasses.replace(before, join_keys=("user_id",)), {"join_keys": ("user_id", "tenant")}
     if (cls, one.name) == (Entity, "value_type"):

@@ -182,17 +182,6 @@ def test_an_as_of_join_over_few_rows_ends(engine: DuckDBEngine) -> None:
     assert len(con.execute(asked).fetchall()) == 20
 
 
-def test_what_does_not_fit_goes_to_a_folder_that_is_gone_afterwards(tmp_path: Path) -> None:
-    context = Context(repo_path=tmp_path, project="p", clock=ManualClock())
-    engine = DuckDBEngine({"memory_limit": "40MB", "threads": 1, "temp_directory": "spill"}, context)
-    (tmp_path / "spill").mkdir()
-    con = engine._connect()
-    con.execute("create temp table t as select i, hash(i) as h from range(6000000) r(i)")
-    assert [one.name[:7] for one in (tmp_path / "spill").iterdir()] == ["gnomon-"]
-    con.close()
-    assert list((tmp_path / "spill").iterdir()) == []
-
-
 def test_instants_inside_arrays_are_floored_too(engine: DuckDBEngine, tmp_path: Path) -> None:
     table = rows(k=[1], ts=[1], x=[0]).set_column(1, "x", pa.array([[-1, 1999, None]], pa.list_(pa.timestamp("ns"))))
     pq.write_table(table, tmp_path / "a.parquet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from shop import day, profile, profiles
 from gnomon import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource
 from gnomon.clock import ManualClock
 from gnomon.errors import BackendError, NotRegistered, RequestError, SourceError, UnknownFeature
+from gnomon.flows.files import replacing
 from gnomon.flows.training import HindsightWarning
 from gnomon.types import Int64
 
@@ -385,3 +387,64 @@ def test_an_older_version_of_a_view_can_be_asked(store: FeatureStore) -> None:
     with pytest.raises(UnknownFeature):
         store.get_historical_features(ASKED, ["profile:age"])
     assert store.get_historical_features(ASKED, ["profile@1:age"]).to_arrow()["age"].to_pylist() == AGES["now"]
+
+
+class Listener:
+    """Progress that keeps what it is told, and may be told to stop."""
+
+    def __init__(self, *, stops: bool = False) -> None:
+        self.told: list[object] = []
+        self._stops = stops
+
+    def begin(self, view: str, total: int | None) -> None:
+        self.told += [view, total]
+
+    def advance(self, rows: int) -> None:
+        self.told.append(rows)
+        if self._stops:
+            raise KeyboardInterrupt
+
+    def end(self) -> None:
+        self.told.append("end")
+
+
+def test_progress_is_told_rows(store: FeatureStore, tmp_path: Path) -> None:
+    made, listener = store.get_historical_features(ASKED, BOTH), Listener()
+    made.persist(tmp_path / "made.parquet", progress=listener)
+    assert listener.told == ["training set", 6, 6, "end"]
+
+
+def test_progress_ends_where_the_question_fails(store: FeatureStore, repo: Path) -> None:
+    made, listener = store.get_historical_features(ASKED, BOTH), Listener()
+    (repo / "profiles" / "a.parquet").write_bytes(b"nothing")
+    with pytest.raises(SourceError):
+        made.to_reader(progress=listener)
+    assert listener.told == ["training set", 6, "end"]
+
+
+def test_a_file_that_is_interrupted_leaves_nothing(store: FeatureStore, tmp_path: Path) -> None:
+    made, listener = store.get_historical_features(ASKED, BOTH), Listener(stops=True)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(KeyboardInterrupt):
+        made.persist(tmp_path / "made.parquet", progress=listener)
+    assert listener.told[-1] == "end"
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_what_a_killed_process_left_beside_a_file_goes_with_the_next(store: FeatureStore, tmp_path: Path) -> None:
+    target = tmp_path / "made [1].parquet"
+    pid = os.fork()
+    if not pid:
+        scratch = replacing(target).__enter__()
+        scratch.write_bytes(b"half of it")
+        os._exit(0)  # as if killed: nothing is tidied up
+    os.waitpid(pid, 0)
+    assert len(list(tmp_path.glob(".made*"))) == 1
+    other = tmp_path / ".other.parquet.1234.tmp"
+    other.touch()
+    with replacing(target) as living:
+        assert list(tmp_path.glob(".made*")) == [living]
+        store.get_historical_features(ASKED, BOTH).persist(target)
+        assert living.exists()
+        living.write_bytes(target.read_bytes())
+    assert sorted(one.name for one in tmp_path.iterdir() if one.is_file()) == [other.name, target.name]

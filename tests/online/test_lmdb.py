@@ -3,15 +3,23 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 from contextlib import closing
 from pathlib import Path
 
 import lmdb as driver
 import pytest
+from loaders import (
+    LMDB,
+    TABLE,
+    check_full_disk,
+    check_killed_replace,
+    check_kills,
+    check_race,
+    check_replaces_side_by_side,
+    rows_in_lmdb,
+    started,
+)
 
 from gnomon.clock import ManualClock
 from gnomon.contracts.online import Table
@@ -20,8 +28,6 @@ from gnomon.errors import BackendError, ConfigError, NewerFormat
 from gnomon.online import lmdb
 from gnomon.online.lmdb import LmdbStore
 from gnomon.testing.conformance import OnlineStoreSuite, appended, put
-
-TABLE = Table("p", "v@1")
 
 
 class TestLmdb(OnlineStoreSuite):
@@ -41,25 +47,9 @@ def store(path):
         yield store
 
 
-def rows_left(path):
-    """How many rows are in the file, whichever generation they are of."""
-    with closing(driver.open(str(path))) as env, env.begin() as txn:
-        return sum(key.startswith(b"r") for key, _ in txn.cursor())
-
-
-def child(code, *arguments, **kwargs):
-    """A Python process of its own that runs some code with `store`, `TABLE`, `put` and `argv` at hand."""
-    head = """
-        import sys, os
-        from gnomon.contracts.online import Table
-        from gnomon.online.lmdb import LmdbStore
-        argv = sys.argv[1:]
-        TABLE = Table("p", "v@1")
-        put = lambda stored, incoming: incoming
-        store = LmdbStore({"path": argv[0], "map_size": 1 << 16})
-    """
-    script = textwrap.dedent(head) + textwrap.dedent(code)
-    return subprocess.Popen([sys.executable, "-c", script, *map(str, arguments)], text=True, **kwargs)
+def rows_in(store):
+    """How many rows there are, whichever generation they are of."""
+    return store._env.view(lambda txn: sum(key.startswith(b"r") for key, _ in txn.cursor()))
 
 
 def test_the_default_folder_is_in_the_repo(tmp_path):
@@ -86,7 +76,7 @@ def test_a_mark_left_by_a_killed_process_goes_with_the_next_batch(path, store):
         import signal
         store.write(TABLE, [(b"a", b"1")], lambda stored, incoming: os.kill(os.getpid(), signal.SIGKILL))
     """
-    with child(code, path) as killed:
+    with started(LMDB, str(path), code) as killed:
         assert killed.wait() == -signal.SIGKILL
     assert len(list(path.glob("writer-*"))) == 1
     store.write(TABLE, [(b"b", b"1")], put)
@@ -205,10 +195,14 @@ def test_readers_in_threads_live_through_a_growing_map(path):
 def test_a_map_grown_elsewhere_is_adopted(path):
     with closing(LmdbStore({"path": str(path), "map_size": 1 << 16})) as store:
         store.write(TABLE, [(b"a", b"1")], put)
-        with child('store.write(TABLE, [(b"%d" % n, b"x" * 1000) for n in range(3000)], put)', path) as other:
+        with started(
+            LMDB, str(path), 'store.write(TABLE, [(b"%d" % n, b"x" * 1000) for n in range(3000)], put)'
+        ) as other:
             assert other.wait() == 0
         assert store.read([(TABLE, [b"a", b"2999"])]) == [[b"1", b"x" * 1000]]
-        with child('store.write(TABLE, [(b"%d" % n, b"x" * 1000) for n in range(9000)], put)', path) as other:
+        with started(
+            LMDB, str(path), 'store.write(TABLE, [(b"%d" % n, b"x" * 1000) for n in range(9000)], put)'
+        ) as other:
             assert other.wait() == 0
         assert store.write(TABLE, [(b"b", b"2")], put) == 1
         assert store.count(TABLE) == 9_002
@@ -222,7 +216,7 @@ def test_old_generations_are_removed_from_the_file(path, monkeypatch):
             assert store.replace(TABLE, batches, put) == 30
         store.write(Table("p", "other@1"), [(b"a", b"1")], put)
         store.drop(Table("p", "other@1"))
-    assert rows_left(path) == 30
+    assert rows_in_lmdb(path) == 30
 
 
 def test_batches_that_come_sorted_or_not_fill_the_same_generation(store):
@@ -235,33 +229,11 @@ def test_batches_that_come_sorted_or_not_fill_the_same_generation(store):
 
 
 def test_what_a_killed_replace_left_is_removed_by_the_next(path, store):
-    code = """
-        import signal
-        def batches():
-            for n in range(3):
-                yield [(b"%d-%d" % (n, m), b"x") for m in range(50)]
-            os.kill(os.getpid(), signal.SIGKILL)
-        store.replace(TABLE, batches(), put)
-    """
-    store.write(TABLE, [(b"a", b"old")], put)
-    with child(code, path) as killed:
-        assert killed.wait() == -signal.SIGKILL
-    assert store.read([(TABLE, [b"a", b"0-0"])]) == [[b"old", None]]
-    assert store.replace(TABLE, [[(b"b", b"new")]], put) == 1
-    store.close()
-    assert rows_left(path) == 1
+    check_killed_replace(LMDB, str(path), store, lambda: rows_in(store))
 
 
 def test_a_replace_leaves_another_that_is_under_way_alone(store):
-    other = Table("p", "other@1")
-
-    def batches():
-        yield [(b"a", b"1")]
-        store.replace(other, [[(b"x", b"2")]], put)
-        yield [(b"b", b"1")]
-
-    assert store.replace(TABLE, batches(), put) == 2
-    assert store.read([(TABLE, [b"a", b"b"]), (other, [b"x"])]) == [[b"1", b"1"], [b"2"]]
+    check_replaces_side_by_side(store)
 
 
 def test_a_forked_child_reads_and_writes_and_leaves_its_parent_alone(store):
@@ -294,20 +266,32 @@ def test_readers_in_other_processes_see_whole_batches_while_one_writes(path, sto
         print(json.dumps([count, len(torn)]))
     """
     store.write(TABLE, [(b"%d" % n, b"0") for n in range(50)], put)
-    readers = [child(reading, path, stdout=subprocess.PIPE) for _ in range(2)]
-    for reader in readers:
-        assert reader.stdout.readline() == "ready\n"
-    for number in range(1, 151):
-        entries = [(b"%d" % n, b"%d" % number) for n in range(50)]
-        if number % 10:
-            store.write(TABLE, entries, put)
-        else:
-            store.replace(TABLE, [entries[:20], entries[20:]], put)
-    for reader in readers:
-        count, torn = json.loads(reader.communicate()[0])
+    with started(LMDB, str(path), reading) as one, started(LMDB, str(path), reading) as two:
+        for reader in (one, two):
+            assert reader.stdout.readline() == "ready\n"
+        for number in range(1, 151):
+            entries = [(b"%d" % n, b"%d" % number) for n in range(50)]
+            if number % 10:
+                store.write(TABLE, entries, put)
+            else:
+                store.replace(TABLE, [entries[:20], entries[20:]], put)
+        said = [reader.communicate()[0] for reader in (one, two)]
+    for reader, answer in zip((one, two), said, strict=True):
+        count, torn = json.loads(answer)
         assert count > 0
         assert torn == 0
         assert reader.returncode == 0
+
+
+@pytest.mark.slow
+def test_two_processes_race_and_lose_nothing(path):
+    check_race(LMDB, str(path), lambda: LmdbStore({"path": str(path)}), rounds=150)
+
+
+@pytest.mark.slow
+def test_loads_of_a_killed_process_are_whole_or_absent(path):
+    check_kills(LMDB, str(path), lambda: LmdbStore({"path": str(path)}), rows=3_000, times=24, step=3_000)
+    assert rows_in_lmdb(path) == 3_000
 
 
 @pytest.mark.slow
@@ -325,13 +309,13 @@ def test_batches_of_a_killed_writer_are_whole_or_absent(path):
     """
     chance = random.Random(7)
     for _ in range(20):
-        writer = child(writing, path, stdout=subprocess.PIPE)
-        assert writer.stdout.readline() == "ready\n"
-        told = [writer.stdout.readline() for _ in range(chance.randrange(1, 6))]
-        for _ in range(chance.randrange(20_000)):  # lets it get somewhere into the next batch
-            pass
-        writer.kill()
-        told += writer.communicate()[0].splitlines()
+        with started(LMDB, str(path), writing) as writer:
+            assert writer.stdout.readline() == "ready\n"
+            told = [writer.stdout.readline() for _ in range(chance.randrange(1, 6))]
+            for _ in range(chance.randrange(20_000)):  # lets it get somewhere into the next batch
+                pass
+            writer.kill()
+            told += writer.communicate()[0].splitlines()
         finished = max(int(line) for line in told if line.strip())
         with closing(LmdbStore({"path": str(path)})) as store:
             count = store.count(TABLE)
@@ -378,28 +362,7 @@ def test_while_a_batch_is_not_synced_the_mark_stands(path, store):
 
 @pytest.mark.slow
 def test_a_full_disk_is_an_error_and_nothing_is_half_written(path, store):
-    code = """
-        import resource, json
-        from gnomon.errors import BackendError
-        store.write(TABLE, [(b"a", b"1")], put)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
-        told = ""
-        try:
-            store.replace(TABLE, [[(b"%d-%d" % (b, n), b"x" * 1000) for n in range(500)] for b in range(20)], put)
-        except BackendError as wrong:
-            told = str(wrong)
-        try:
-            store.write(TABLE, [(b"%d" % n, b"x" * 1000) for n in range(3000)], put)
-        except BackendError as wrong:
-            told += str(wrong)
-        print(json.dumps([told, store.count(TABLE), [one.decode() for one in store.read([(TABLE, [b"a"])])[0]]]))
-    """
-    with child(code, path, stdout=subprocess.PIPE) as full:
-        told, count, values = json.loads(full.communicate()[0])
-    assert told.count("disk is full") == 2
-    assert (count, values) == (1, ["1"])
-    assert store.read([(TABLE, [b"a"])]) == [[b"1"]]
-    assert store.write(TABLE, [(b"%d" % n, b"x" * 1000) for n in range(3000)], put) == 3_000
+    check_full_disk(LMDB, str(path), store)
 
 
 def test_what_the_driver_says_is_kept_as_the_cause(store, monkeypatch):

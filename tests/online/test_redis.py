@@ -1,17 +1,26 @@
 import os
+import random
 import shutil
-import signal
 import subprocess
 import threading
 from contextlib import closing
 
 import pytest
-from loaders import REDIS, TABLE, check_kills, check_race, started
+from cutting_proxy import CuttingProxy
+from loaders import (
+    REDIS,
+    TABLE,
+    check_killed_replace,
+    check_kills,
+    check_race,
+    check_replaces_side_by_side,
+    check_taken_for_dead,
+    rows_in_redis,
+)
 from redis_server import Server, cluster, free_port, sentinel
 
 from gnomon.contracts.online import Table
 from gnomon.errors import BackendError, ConfigError, NewerFormat
-from gnomon.online import owners
 from gnomon.online.redis.options import parse
 from gnomon.testing.conformance import OnlineStoreSuite, appended, greatest, put
 
@@ -78,11 +87,6 @@ class TestCluster(OnlineStoreSuite):
         return lambda: RedisStore({"connection_string": hosts, "redis_type": "redis_cluster"})
 
 
-def rows(client):
-    """How many keys there are besides pointers, names, marks and notes."""
-    return sum(b"}:" not in key for key in client.scan_iter())
-
-
 # Layout
 
 
@@ -127,7 +131,7 @@ def test_dropping_many_rows_never_keeps_others_waiting(store, bare):
     assert min(asked["scan"], asked["unlink"]) >= 100  # about a thousand keys at a time
     assert asked.get("del", 0) < 10  # bookkeeping
     assert not asked.keys() & {"keys", "flushdb", "flushall"}
-    assert rows(bare) == 200_002
+    assert rows_in_redis(bare) == 200_002
 
 
 def test_a_value_larger_than_a_step_and_many_of_them(store):
@@ -218,54 +222,26 @@ def test_a_generation_that_lost_keys_is_an_error_and_not_a_loop(store, bare):
     with pytest.raises(BackendError, match="in part only"):
         store.delete(TABLE, [b"a"])
     assert store.replace(TABLE, [[(b"a", b"3")]], put) == 1
-    assert rows(bare) == 2
+    assert rows_in_redis(bare) == 2
 
 
 # Loads that die
 
 
 def test_what_a_killed_replace_left_is_removed_by_the_next(server, store, bare):
-    code = """
-        import signal
-        def batches():
-            for n in range(3):
-                yield [(b"%d-%d" % (n, m), b"x") for m in range(50)]
-            os.kill(os.getpid(), signal.SIGKILL)
-        store.replace(TABLE, batches(), put)
-    """
-    store.write(TABLE, [(b"a", b"old")], put)
-    with started(REDIS, server.address, code) as killed:
-        assert killed.wait() == -signal.SIGKILL
-    assert store.read([(TABLE, [b"a", b"0-0"])]) == [[b"old", None]]
-    assert rows(bare) == 153
-    assert store.replace(TABLE, [[(b"b", b"new")]], put) == 1
-    assert rows(bare) == 2
+    def found():
+        return rows_in_redis(bare) - sum(key.endswith(b"=") for key in bare.scan_iter())
+
+    check_killed_replace(REDIS, server.address, store, found)
 
 
 def test_a_replace_leaves_another_that_is_under_way_alone(store):
-    def batches():
-        yield [(b"a", b"1")]
-        store.replace(OTHER, [[(b"x", b"2")]], put)
-        yield [(b"b", b"1")]
-
-    assert store.replace(TABLE, batches(), put) == 2
-    assert store.read([(TABLE, [b"a", b"b"]), (OTHER, [b"x"])]) == [[b"1", b"1"], [b"2"]]
+    check_replaces_side_by_side(store)
 
 
 def test_a_load_elsewhere_that_is_taken_for_dead_says_so_and_publishes_nothing(store, bare, monkeypatch):
-    """As one on another machine is, that got no further for an hour."""
-    monkeypatch.setattr(owners, "process", lambda: "another machine|1")
-    monkeypatch.setattr(owners, "LEASE", -1)
-
-    def batches():
-        yield [(b"a", b"1")]
-        store.replace(OTHER, [], put)
-        yield [(b"b", b"1")]
-
-    with pytest.raises(BackendError, match="taken for dead"):
-        store.replace(TABLE, batches(), put)
-    assert store.tables("p") == [OTHER]
-    assert rows(bare) == 1
+    check_taken_for_dead(store, store, monkeypatch)
+    assert rows_in_redis(bare) == 1
 
 
 @pytest.mark.slow
@@ -276,7 +252,7 @@ def test_two_processes_race_and_lose_nothing(server, make):
 @pytest.mark.slow
 def test_steps_of_a_killed_loader_are_whole_or_absent(server, make, bare):
     check_kills(REDIS, server.address, make, rows=3_000, times=24, step=1_000)
-    assert rows(bare) == 3_001
+    assert rows_in_redis(bare) == 3_001
 
 
 def test_a_forked_child_uses_connections_of_its_own(store):
@@ -355,6 +331,77 @@ def test_a_server_that_answers_too_late_leaves_no_answer_for_the_next_question(s
         assert hasty.read([(TABLE, [b"b"])]) == [[b"2"]]
 
 
+@pytest.fixture
+def wire(server, bare):
+    with CuttingProxy(server.port) as wire:
+        yield wire
+
+
+def through(wire, **options):
+    return RedisStore({"connection_string": f"127.0.0.1:{wire.port}", **options})
+
+
+def test_a_connection_that_is_cut_in_the_middle_of_an_answer_is_made_anew(wire, store):
+    keys = [b"%d" % number for number in range(1_000)]
+    store.write(TABLE, [(key, b"x" * 100) for key in keys], put)
+    for received in (10, 30_000, 90_000):
+        wire.cut_after(received=received)
+        with closing(through(wire)) as cut:
+            assert cut.read([(TABLE, keys)]) == [[b"x" * 100] * 1_000]
+        assert wire.has_cut.is_set()
+    wire.down_once_cut = True
+    wire.cut_after(received=30_000)
+    with closing(through(wire)) as cut, pytest.raises(BackendError, match="cannot be reached"):
+        cut.read([(TABLE, keys)])
+
+
+def test_an_answer_that_stays_away_in_the_middle_is_waited_for_only_so_long(wire, store):
+    keys = [b"%d" % number for number in range(1_000)]
+    store.write(TABLE, [(key, b"x" * 100) for key in keys], put)
+    wire.hangs = True
+    wire.cut_after(received=50_000)
+    with closing(through(wire, socket_timeout=0.2)) as hasty:
+        with pytest.raises(BackendError, match=r"no answer in time[\s\S]*socket_timeout"):
+            hasty.read([(TABLE, keys)])
+        wire.go_on.set()
+        assert hasty.read([(TABLE, keys[:1])]) == [[b"x" * 100]]
+
+
+def test_wherever_the_wire_is_cut_a_step_is_whole_or_absent_and_a_load_again_completes(wire, store):
+    keys = [b"%d" % number for number in range(300)]
+
+    def load(into, value):
+        return into.write(TABLE, [(key, value) for key in keys], greatest)
+
+    with closing(through(wire)) as first:
+        load(first, b"000")
+        ends = (wire.sent, wire.received)
+    drawn, done = random.Random(1), []
+    for number in range(1, 31):
+        value = b"%03d" % number
+        sent, received = (drawn.randrange(end) if number % 2 == way else None for way, end in enumerate(ends))
+        wire.cut_after(sent=sent, received=received)
+        wire.down_once_cut = number % 3 == 0  # else the next try gets through
+        with closing(through(wire)) as cut:
+            try:
+                load(cut, value)
+                done.append(value)
+            except BackendError as error:
+                assert_that_it_says_what_to_do(error)
+        wire.down = False
+        (found,) = set(store.read([(TABLE, keys)])[0])
+        assert found in ((value,) if value in done else (value, b"%03d" % (number - 1)))
+        load(store, value)
+        assert set(store.read([(TABLE, keys)])[0]) == {value}
+        assert store.count(TABLE) == 300
+    assert 0 < len(done) < 30
+
+
+def assert_that_it_says_what_to_do(error):
+    assert "cannot be reached" in str(error)
+    assert "Hint: " in str(error)
+
+
 def test_a_full_server_stores_a_step_whole_or_not_at_all(store, bare):
     store.write(TABLE, [(b"a", b"1")], put)
     bare.config_set("maxmemory", bare.info("memory")["used_memory"] + (3 << 20))
@@ -362,7 +409,7 @@ def test_a_full_server_stores_a_step_whole_or_not_at_all(store, bare):
     entries = [(b"%d" % n, b"x" * 1_000) for n in range(20_000)]
     with pytest.raises(BackendError, match=r"no memory left[\s\S]*raise maxmemory"):
         store.replace(TABLE, [entries[at : at + 1_000] for at in range(0, 20_000, 1_000)], put)
-    assert (rows(bare), store.read([(TABLE, [b"a"])])) == (2, [[b"1"]])
+    assert (rows_in_redis(bare), store.read([(TABLE, [b"a"])])) == (2, [[b"1"]])
     with pytest.raises(BackendError, match="no memory left"):
         store.write(TABLE, entries, put)
     found = sum(value is not None for value in store.read([(TABLE, [key for key, _ in entries])])[0])
@@ -468,7 +515,7 @@ def test_sentinels_say_where_the_server_is():
         with redis.Redis(port=primary.port, password=SECRET) as bare:
             assert bare.dbsize() == 4
         with closing(RedisStore({"connection_string": text, **options, "sentinel_master": "shopp"})) as store:
-            failing(store, "cannot be reached", "shopp")
+            failing(store, "name no server", "shopp", "sentinel_master")
 
 
 def test_a_cluster_spreads_a_tables_rows_evenly(nodes, spread):

@@ -1,19 +1,27 @@
-import json
 import os
 import shutil
-import signal
 import sqlite3
 import threading
 from contextlib import closing
 
 import pytest
-from loaders import SQLITE, TABLE, check_kills, check_race, started
+from loaders import (
+    SQLITE,
+    TABLE,
+    check_full_disk,
+    check_killed_replace,
+    check_kills,
+    check_race,
+    check_replaces_side_by_side,
+    check_taken_for_dead,
+    started,
+)
 
 from gnomon.clock import ManualClock
 from gnomon.contracts.online import Table
 from gnomon.contracts.plugins import Context
 from gnomon.errors import BackendError, ConfigError, NewerFormat
-from gnomon.online import owners, sqlite
+from gnomon.online import sqlite
 from gnomon.online.sqlite import SqliteStore
 from gnomon.testing.conformance import OnlineStoreSuite, put
 
@@ -159,49 +167,16 @@ def test_old_generations_are_removed_from_the_file(path, monkeypatch):
 
 
 def test_what_a_killed_replace_left_is_removed_by_the_next(path, store):
-    code = """
-        import signal
-        def batches():
-            for n in range(3):
-                yield [(b"%d-%d" % (n, m), b"x") for m in range(50)]
-            os.kill(os.getpid(), signal.SIGKILL)
-        store.replace(TABLE, batches(), put)
-    """
-    store.write(TABLE, [(b"a", b"old")], put)
-    with started(SQLITE, str(path), code) as killed:
-        assert killed.wait() == -signal.SIGKILL
-    assert store.read([(TABLE, [b"a", b"0-0"])]) == [[b"old", None]]
-    assert asked(path, "SELECT count(*) FROM entry") == 151
-    assert store.replace(TABLE, [[(b"b", b"new")]], put) == 1
-    assert asked(path, "SELECT count(*) FROM entry") == 1
+    check_killed_replace(SQLITE, str(path), store, lambda: asked(path, "SELECT count(*) FROM entry"))
 
 
 def test_a_replace_leaves_another_that_is_under_way_alone(store):
-    other = Table("p", "other@1")
-
-    def batches():
-        yield [(b"a", b"1")]
-        store.replace(other, [[(b"x", b"2")]], put)
-        yield [(b"b", b"1")]
-
-    assert store.replace(TABLE, batches(), put) == 2
-    assert store.read([(TABLE, [b"a", b"b"]), (other, [b"x"])]) == [[b"1", b"1"], [b"2"]]
+    check_replaces_side_by_side(store)
 
 
 def test_a_load_that_was_taken_for_dead_says_so_and_publishes_nothing(path, store, monkeypatch):
-    """As one in another container is, that got no further for an hour."""
-    monkeypatch.setattr(owners, "process", lambda: "another machine|1")
-    monkeypatch.setattr(owners, "LEASE", -1)
     with closing(SqliteStore({"path": str(path)})) as other:
-
-        def batches():
-            yield [(b"a", b"1")]
-            other.replace(Table("p", "other@1"), [], put)
-            yield [(b"b", b"1")]
-
-        with pytest.raises(BackendError, match="taken for dead"):
-            store.replace(TABLE, batches(), put)
-    assert store.tables("p") == [Table("p", "other@1")]
+        check_taken_for_dead(store, other, monkeypatch)
     assert asked(path, "SELECT count(*) FROM entry") == 0
 
 
@@ -283,25 +258,4 @@ def test_batches_of_a_killed_loader_are_whole_or_absent(path):
 
 @pytest.mark.slow
 def test_a_full_disk_is_an_error_and_nothing_is_half_written(path, store):
-    code = """
-        import resource, json
-        from gnomon.errors import BackendError
-        store.write(TABLE, [(b"a", b"1")], put)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
-        told = ""
-        try:
-            store.replace(TABLE, [[(b"%d-%d" % (b, n), b"x" * 1000) for n in range(500)] for b in range(20)], put)
-        except BackendError as wrong:
-            told = str(wrong)
-        try:
-            store.write(TABLE, [(b"%d" % n, b"x" * 1000) for n in range(3000)], put)
-        except BackendError as wrong:
-            told += str(wrong)
-        print(json.dumps([told, store.count(TABLE), [one.decode() for one in store.read([(TABLE, [b"a"])])[0]]]))
-    """
-    with started(SQLITE, str(path), code) as full:
-        told, count, values = json.loads(full.communicate()[0])
-    assert told.count("disk is full") == 2
-    assert (count, values) == (1, ["1"])
-    assert store.read([(TABLE, [b"a"])]) == [[b"1"]]
-    assert store.write(TABLE, [(b"%d" % n, b"x" * 1000) for n in range(3000)], put) == 3_000
+    check_full_disk(SQLITE, str(path), store)

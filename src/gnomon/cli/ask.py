@@ -17,6 +17,7 @@ from gnomon.errors import RequestError
 
 if TYPE_CHECKING:
     from gnomon.definitions.services import FeatureService
+    from gnomon.flows.progress import Progress
     from gnomon.flows.read import OnlineResponse
     from gnomon.flows.training import TrainingSet
     from gnomon.store import FeatureStore
@@ -139,25 +140,27 @@ def _asked(store: FeatureStore, features: Sequence[str], service: str | None) ->
 
 
 def _write(run: Session, made: TrainingSet, output: Path) -> None:
-    rows = _write_csv(made, output) if output.suffix == ".csv" else _write_parquet(made, output)
+    write = _write_csv if output.suffix == ".csv" else _write_parquet
+    with show.progress(run) as bars:
+        rows = write(made, output, bars)
     document = {"output": str(output), "rows": rows, "metadata": dict(made.metadata)}
     show.answer(run, document, lambda: click.echo(f"Wrote {rows} rows to {output}."))
 
 
-def _write_parquet(made: TrainingSet, output: Path) -> int:
+def _write_parquet(made: TrainingSet, output: Path, bars: Progress | None) -> int:
     import pyarrow.parquet as pq
 
-    rows: int = pq.read_metadata(made.persist(output, overwrite=True)).num_rows
+    rows: int = pq.read_metadata(made.persist(output, overwrite=True, progress=bars)).num_rows
     return rows
 
 
-def _write_csv(made: TrainingSet, output: Path) -> int:
+def _write_csv(made: TrainingSet, output: Path, bars: Progress | None) -> int:
     import pyarrow as pa
     import pyarrow.csv as pa_csv
 
     from gnomon.flows.files import replacing
 
-    reader, rows = made.to_reader(), 0
+    reader, rows = made.to_reader(progress=bars), 0
     if nested := [one.name for one in reader.schema if pa.types.is_nested(one.type) or pa.types.is_binary(one.type)]:
         raise RequestError(f"a CSV file cannot hold {nested[0]!r}, a list or bytes.", hint="write a .parquet file.")
     with replacing(output) as scratch, pa_csv.CSVWriter(scratch, reader.schema) as writer:
@@ -168,12 +171,13 @@ def _write_csv(made: TrainingSet, output: Path) -> int:
 
 
 def _preview(run: Session, made: TrainingSet, limit: int) -> None:
-    reader = made.to_reader()
     shown: list[dict[str, Any]] = []
     rows = 0
-    for batch in reader:
-        shown += _records(batch.slice(0, max(limit - len(shown), 0)))
-        rows += len(batch)
+    with show.progress(run) as bars:
+        reader = made.to_reader(progress=bars)
+        for batch in reader:
+            shown += _records(batch.slice(0, max(limit - len(shown), 0)))
+            rows += len(batch)
     columns = [{"name": one.name, "type": str(one.type)} for one in reader.schema]
     document = {"rows": rows, "columns": columns, "preview": shown, "metadata": dict(made.metadata)}
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from gnomon.cli.session import Session
-    from gnomon.flows.materialize import Progress
+    from gnomon.flows.progress import Progress
 
 __all__ = ["answer", "cell", "plain", "progress", "table"]
 
@@ -108,7 +108,7 @@ def progress(session: Session) -> Iterator[Progress | None]:
 
 
 class Bars:
-    """One bar per view, as materializing reports it.
+    """One bar per view that is loaded, or one for a training set.
 
     Args:
         bars: the display they stand on.
@@ -119,7 +119,7 @@ class Bars:
         self._task: TaskID | None = None
 
     def begin(self, view: str, total: int | None) -> None:
-        """A view begins; `total` rows are expected, None where nobody knows."""
+        """It begins; `total` rows are expected, None where nobody knows."""
         self._task = self._bars.add_task(view, total=total)
 
     def advance(self, rows: int) -> None:
@@ -128,7 +128,7 @@ class Bars:
             self._bars.advance(self._task, rows)
 
     def end(self) -> None:
-        """The view is done."""
+        """It is done."""
         if self._task is not None:
             self._bars.stop_task(self._task)
         self._task = None

@@ -18,7 +18,7 @@ from typing import Any
 
 from gnomon.types import Decimal, FeatureType, Float32, Float64
 
-__all__ = ["UNITS_IN_ONE", "Total", "as_decimal", "as_float", "divided", "in_units", "units_in_one"]
+__all__ = ["UNITS_IN_ONE", "ExactSum", "Total", "as_decimal", "as_float", "divided", "in_units", "units_in_one"]
 
 UNITS_IN_ONE = 1 << 1074
 _EXACT = decimal.Context(prec=80)
@@ -105,6 +105,30 @@ class Total(tuple[int, bool, bool, bool]):
         """What `to_bytes` wrote."""
         flags = (bool(raw[0] >> place & 1) for place in range(3))
         return cls(int.from_bytes(raw[1:], "little", signed=True), *flags)
+
+
+class ExactSum(Total):
+    """An exact sum of floats, whose value no order of adding changes: what an own aggregation adds floats up in.
+
+    >>> ExactSum.of(0.1).plus(ExactSum.of(0.2)).plus(ExactSum.of(0.3)).value
+    0.6
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, value: float, dtype: FeatureType = Float64) -> ExactSum:
+        """One number."""
+        return cls(*Total.of(float(value), dtype))
+
+    def plus(self, other: Total) -> ExactSum:
+        """Both sums' numbers."""
+        return ExactSum(*Total.plus(self, other))
+
+    @property
+    def value(self) -> float:
+        """The sum, rounded once."""
+        return self.as_float(Float64)
 
 
 def whole_to_bytes(number: int) -> bytes:

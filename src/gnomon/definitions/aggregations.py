@@ -102,8 +102,16 @@ class Aggregation:
         return self.made().output(columns[self.column] if self.column else Int64)
 
     def features(self, columns: Mapping[str, FeatureType]) -> Iterator[tuple[str, FeatureType]]:
-        """Names and types of its features."""
+        """Names and types of its features.
+
+        Raises:
+            DefinitionError: the function does not take the column's type, or the condition's types do not fit.
+        """
         dtype = self.output(columns)
+        if self.where:
+            from gnomon.core.expressions import parse
+
+            parse(self.where).typed(columns)
         return ((name, dtype) for name in self.feature_names)
 
 

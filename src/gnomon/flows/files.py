@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
+from gnomon.claims import hold, left_behind
 from gnomon.errors import BackendError
 
 __all__ = ["replacing"]
@@ -16,18 +19,24 @@ __all__ = ["replacing"]
 def replacing(target: Path) -> Iterator[Path]:
     """A scratch path beside `target` that takes its place once the block is done, and is removed if it fails.
 
+    What a killed process left beside it is removed, too.
+
     Raises:
         BackendError: the folder is not there, is not writable, or the disk is full.
     """
-    scratch = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    scratch = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        yield scratch
-        with scratch.open("rb+") as written:
-            os.fsync(written.fileno())
-        scratch.replace(target)
+        for old in left_behind(target.parent.glob(f".{escape(target.name)}.*.tmp")):
+            old.unlink(missing_ok=True)
+        handle = hold(scratch)
+        try:
+            yield scratch
+            os.fsync(handle)
+            scratch.replace(target)
+        finally:
+            scratch.unlink(missing_ok=True)
+            os.close(handle)
     except OSError as wrong:
         raise BackendError(
             f"{target} cannot be written.", instead=str(wrong), hint="is the folder there, writable, and has it room?"
         ) from wrong
-    finally:
-        scratch.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from gnomon.clock import Clock, instant_text
 from gnomon.contracts.engine import Engine, SourceFile
@@ -19,6 +19,7 @@ from gnomon.core.staircases import merging
 from gnomon.definitions.codec import fingerprint
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import RequestError, listing
+from gnomon.flows.progress import Progress, Quiet
 from gnomon.flows.tables import entries_of, layout_of, remember_layout, table_of
 from gnomon.plan.questions import LoadQuestion
 
@@ -28,35 +29,6 @@ MOST_FILES_REMEMBERED = 10_000
 
 Stamps = tuple[tuple[str, int, int], ...]
 """(path, size, modification time) of files."""
-
-
-class Progress(Protocol):
-    """Is told how a load gets on."""
-
-    def begin(self, view: str, total: int | None) -> None:
-        """A view's load begins; `total` rows are expected, if that is known."""
-        ...
-
-    def advance(self, rows: int) -> None:
-        """So many more rows are in the store."""
-        ...
-
-    def end(self) -> None:
-        """The view's load is over, done or not."""
-        ...
-
-
-class Quiet:
-    """Progress that says nothing."""
-
-    def begin(self, view: str, total: int | None) -> None:
-        """Say nothing."""
-
-    def advance(self, rows: int) -> None:
-        """Say nothing."""
-
-    def end(self) -> None:
-        """Say nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

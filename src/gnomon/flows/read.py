@@ -141,7 +141,7 @@ class _Plan:
                 )
             if view.aggregations:
                 raise RequestError(
-                    f"view {view.name!r} is windowed, and windowed views are answered for in training sets only so far.",
+                    f"view {view.name!r} is windowed, and such views are answered for in training sets only so far.",
                     hint="ask get_historical_features, with as_known='then' for what could have been known.",
                     view=view.name,
                 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from gnomon.definitions.services import FeatureService
 from gnomon.errors import BackendError, MissingExtra, RequestError
 from gnomon.flows.files import replacing
 from gnomon.flows.frames import to_pandas
+from gnomon.flows.progress import Progress, Quiet
 from gnomon.flows.spine import INSTANT_COLUMN, Spine, narrowed, read_spine
 from gnomon.plan.questions import AsKnown, TrainingQuestion
 from gnomon.plan.references import Features, resolve
@@ -117,19 +118,29 @@ class TrainingSet:
         """
         return self.engine.relation(self.to_arrow(), connection)
 
-    def to_reader(self) -> pa.RecordBatchReader:
-        """A stream of Arrow batches, for answers larger than memory; each call asks the engine anew."""
-        given = self.spine.table()
-        features = self._asked()
-        schema = self._schema(given.schema, features.schema)
-        return pa.RecordBatchReader.from_batches(schema, _beside(given, features, schema))
+    def to_reader(self, *, progress: Progress | None = None) -> pa.RecordBatchReader:
+        """A stream of Arrow batches, for answers larger than memory; each call asks the engine anew.
 
-    def persist(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        Args:
+            progress: is told how it gets on.
+        """
+        given, told = self.spine.table(), progress or Quiet()
+        told.begin("training set", len(given))
+        try:
+            features = self._asked()
+        except BaseException:
+            told.end()
+            raise
+        schema = self._schema(given.schema, features.schema)
+        return pa.RecordBatchReader.from_batches(schema, _told(_beside(given, features, schema), told))
+
+    def persist(self, path: str | Path, *, overwrite: bool = False, progress: Progress | None = None) -> Path:
         """Write the answer to a Parquet file, whole or not at all.
 
         Args:
             path: the file.
             overwrite: whether a file that is there may be replaced.
+            progress: is told how it gets on.
 
         Raises:
             RequestError: the file is there already.
@@ -138,7 +149,7 @@ class TrainingSet:
         target = Path(path)
         if target.exists() and not overwrite:
             raise RequestError(f"{target} is there already.", hint="choose another path, or say overwrite=True.")
-        reader = self.to_reader()
+        reader = self.to_reader(progress=progress)
         with replacing(target) as scratch, pq.ParquetWriter(scratch, reader.schema) as writer:
             for batch in reader:
                 writer.write_batch(batch)
@@ -324,3 +335,13 @@ def _beside(given: pa.Table, features: pa.RecordBatchReader, schema: pa.Schema) 
         raise BackendError(
             f"the engine answered {at} of {len(given)} rows.", hint="please report this: no row may vanish."
         )
+
+
+def _told(batches: Iterable[pa.RecordBatch], progress: Progress) -> Iterator[pa.RecordBatch]:
+    """Batches as they come, and a word about each."""
+    try:
+        for batch in batches:
+            progress.advance(len(batch))
+            yield batch
+    finally:
+        progress.end()

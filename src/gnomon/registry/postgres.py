@@ -8,15 +8,18 @@ so nothing is carried over a fork or the server's restart, and the server keeps 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gnomon.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["LOCK", "PAUSES", "READING", "WRITING", "check", "check_installed", "connect", "hint"]
+T = TypeVar("T")
+
+__all__ = ["LOCK", "PAUSES", "READING", "SILENCE", "WRITING", "check", "check_installed", "connect", "hint"]
 
 PAUSES = (0.1, 0.2, 0.4, 0.8, 1.5)
 """Seconds between tries to connect: about as long as a server takes to recover from a crash."""
@@ -37,6 +40,10 @@ WRITING = (
     "SET LOCAL idle_in_transaction_session_timeout = '10s'"
 )
 """What a transaction says first, so that no server and no client is waited for without end."""
+
+SILENCE = 75.0
+"""Seconds after which a server that says nothing is given up. It keeps to its own limits unless it is stuck, and its
+system answers for it, so that the connection looks alive."""
 
 _NAME = "'gnomon registry ' || coalesce(:schema, current_schema(), '')"
 LOCK = f"SELECT pg_advisory_xact_lock(hashtextextended({_NAME}, 0))"
@@ -68,6 +75,7 @@ _HINTS = {
     "or ask for TLS with `?sslmode=require`.",
     "resolve host": "check the host in `registry`.",
     "Connection refused": "start the server, or check host and port in `registry`.",
+    "no answer for": "the server is stuck: see what it is busy with (pg_stat_activity), and try again.",
     "timeout expired": "check host and port in `registry`, and whether a firewall stands between.",
     "does not exist": "make it (createdb, createuser), or check `registry`; gnomon makes its tables itself.",
     "too many clients": "raise the server's max_connections, put a pooler before it, or try again later.",
@@ -115,10 +123,40 @@ def connect(parameters: Mapping[str, Any], pause: Callable[[float], None] = time
 
 
 def _connect(parameters: Mapping[str, Any]) -> psycopg.Connection[Any]:
+    # Prepared statements outlive transactions, which poolers between here and the server cannot follow.
+    return _impatient().connect(**{**_PATIENCE, **parameters}, prepare_threshold=None)
+
+
+@cache
+def _impatient() -> type[psycopg.Connection[Any]]:
+    """The driver's connection, but for giving up a server that falls silent."""
     import psycopg
 
-    # Prepared statements outlive transactions, which poolers between here and the server cannot follow.
-    return psycopg.connect(**{**_PATIENCE, **parameters}, prepare_threshold=None)
+    class Impatient(psycopg.Connection[Any]):
+        def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
+            try:
+                return super().wait(_while_heard(gen), *args, **kwargs)
+            except TimeoutError as silent:
+                self.pgconn.finish()  # the answer may yet come, and would be taken for that of the next question
+                raise psycopg.OperationalError(str(silent)) from None
+
+    return Impatient
+
+
+def _while_heard(gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+    """What the driver waits with; it is told now and again that nothing came."""
+    try:
+        heard, wanted = time.monotonic(), next(gen)
+        while True:
+            ready = yield wanted
+            if ready:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > SILENCE:
+                raise TimeoutError(f"no answer for {SILENCE:g} seconds")
+            wanted = gen.send(ready)
+    except StopIteration as done:
+        result: T = done.value
+        return result
 
 
 def check_installed() -> None:

@@ -1,1 +1,5 @@
-"""Tools for testing gnomon, and back-ends written for it: the oracle, and strategies that look for disagreement."""
+"""Tools for testing gnomon, back-ends and aggregations written for it: oracle, laws, strategies."""
+
+from gnomon.testing.laws import BrokenLaw, check_aggregation
+
+__all__ = ["BrokenLaw", "check_aggregation"]

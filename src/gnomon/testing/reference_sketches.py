@@ -20,7 +20,7 @@ from typing import Any
 
 from gnomon.types import Bytes, Decimal, FeatureType, Float32, Float64, String
 
-__all__ = ["approx_count_distinct", "approx_percentile", "hash_of"]
+__all__ = ["approx_count_distinct", "approx_percentile", "estimate", "hash_of"]
 
 _PRECISE = decimal.Context(prec=60)
 
@@ -64,10 +64,10 @@ def approx_count_distinct(values: Sequence[Any], dtype: FeatureType, precision: 
         place, rest = int(bits[:precision], 2), bits[precision:]
         zeros = len(rest) - len(rest.lstrip("0"))
         registers[place] = max(registers[place], zeros + 1)
-    return _estimate(Counter(registers), precision)
+    return estimate(Counter(registers), precision)
 
 
-def _estimate(holding: Counter[int], precision: int) -> int:
+def estimate(holding: Counter[int], precision: int) -> int:
     """From how many of the m registers hold each number: α m² / (m σ(C₀/m) + Σ Cₖ 2⁻ᵏ + m τ(1 − C₍q₊₁₎/m) 2⁻ᵠ)."""
     m, q = 2**precision, 64 - precision
     if holding[0] == m:

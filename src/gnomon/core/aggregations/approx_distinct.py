@@ -80,7 +80,8 @@ class ApproxCountDistinct(Function):
         counts[0] = (1 << self.precision) - len(state)
         for number in state.values():
             counts[number] += 1
-        return round(float(estimate(counts, self.precision)))
+        nearest: int = round(estimate(counts, self.precision))
+        return nearest
 
     def to_bytes(self, state: State) -> bytes:
         """The registers."""

@@ -1,8 +1,8 @@
 """`approx_percentile`: a value's rank by logarithmic buckets with whole counts, within a stated relative error.
 
-Every power of two is cut into 2^b equal parts, and a value's bucket is its sign and the first bits of its float: no
-logarithm is taken, so every machine agrees. A bucket's middle is off by at most 2^-(b+1) of a value in it. (The idea
-is DDSketch's, Masson, Rim & Lee, VLDB 2019, with the linear interpolation of its fast mapping.)
+Every power of two is cut into 2^b equal parts, two at least, and a value's bucket is its sign and the first bits of its
+float: no logarithm is taken, so every machine agrees. A bucket's middle is off by at most 2^-(b+1) of a value in it.
+(The idea is DDSketch's, Masson, Rim & Lee, VLDB 2019, with the linear interpolation of its fast mapping.)
 """
 
 from __future__ import annotations
@@ -59,10 +59,8 @@ class ApproxPercentile(Function):
     @property
     def dropped(self) -> int:
         """How many of a float's last bits its bucket does not tell."""
-        kept = 1
-        while 0.5 ** (kept + 1) > self.relative_error:
-            kept += 1
-        return 52 - kept
+        # frexp, not log2: no rounding near a power of two. One bit at least is told, which tells NaN from infinity.
+        return 52 - max(1, -math.frexp(self.relative_error)[1])
 
     def output(self, dtype: FeatureType) -> FeatureType:
         """Float64."""

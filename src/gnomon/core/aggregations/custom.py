@@ -27,35 +27,11 @@ from typing import Any, ClassVar
 
 from gnomon.core.aggregations.base import Event, Function, Unfit
 from gnomon.core.aggregations.states import canonical, read, written
-from gnomon.core.exact import Total
+from gnomon.core.exact import ExactSum
 from gnomon.errors import DefinitionError, listing
-from gnomon.types import FeatureType, Float64
+from gnomon.types import FeatureType
 
 __all__ = ["Custom", "ExactSum", "UserFunction", "named"]
-
-
-class ExactSum(Total):
-    """An exact sum of floats, whose value no order of adding changes: what an own aggregation adds floats up in.
-
-    >>> ExactSum.of(0.1).plus(ExactSum.of(0.2)).plus(ExactSum.of(0.3)).value
-    0.6
-    """
-
-    __slots__ = ()
-
-    @classmethod
-    def of(cls, value: float, dtype: FeatureType = Float64) -> ExactSum:
-        """One number."""
-        return cls(*Total.of(float(value), dtype))
-
-    def plus(self, other: Total) -> ExactSum:
-        """Both sums' numbers."""
-        return ExactSum(*Total.plus(self, other))
-
-    @property
-    def value(self) -> float:
-        """The sum, rounded once."""
-        return self.as_float(Float64)
 
 
 class Custom(ABC):
@@ -93,7 +69,7 @@ class Custom(ABC):
         """The value; None for null. It is not asked where there is no event: that is null."""
 
     def to_bytes(self, state: Any) -> bytes:
-        """The state as bytes; override it where a state is more than tuples of numbers, texts and bytes."""
+        """The state as bytes; override it where a state is more than tuples of numbers, texts, bytes, sums."""
         return written(state)
 
     def from_bytes(self, raw: bytes) -> Any:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import decimal
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
+from gnomon.core.exact import ExactSum
 from gnomon.core.ordering import sort_key
 from gnomon.types import FeatureType
 
@@ -30,8 +32,8 @@ def identity(value: Any, dtype: FeatureType) -> tuple[Any, ...]:
 
 
 def written(state: Any) -> bytes:
-    """Tuples of numbers, texts, bytes, decimals and tuples, as bytes."""
-    return json.dumps(state, default=_mark, separators=(",", ":")).encode()
+    """Tuples of numbers, texts, bytes, decimals, exact sums and tuples, as bytes."""
+    return json.dumps(_marked(state), separators=(",", ":")).encode()
 
 
 def read(raw: bytes) -> Any:
@@ -39,12 +41,25 @@ def read(raw: bytes) -> Any:
     return _thawed(json.loads(raw))
 
 
-def _mark(value: Any) -> dict[str, str]:
+def _marked(value: Any) -> Any:
+    if isinstance(value, ExactSum):  # a tuple, too, and must come back as what it was
+        return {"sum": value.to_bytes().hex()}
+    if isinstance(value, (tuple, list)):
+        return list(map(_marked, value))
     if isinstance(value, bytes):
         return {"bytes": value.hex()}
     if isinstance(value, decimal.Decimal):
         return {"decimal": str(value)}
+    if value is None or isinstance(value, (int, float, str)):
+        return value
     raise TypeError(f"{value!r} has no place in a state")
+
+
+_MARKS: dict[str, Callable[[str], Any]] = {
+    "bytes": bytes.fromhex,
+    "decimal": decimal.Decimal,
+    "sum": lambda text: ExactSum.from_bytes(bytes.fromhex(text)),
+}
 
 
 def _thawed(value: Any) -> Any:
@@ -52,5 +67,5 @@ def _thawed(value: Any) -> Any:
         return tuple(map(_thawed, value))
     if isinstance(value, dict):
         ((mark, text),) = value.items()
-        return bytes.fromhex(text) if mark == "bytes" else decimal.Decimal(text)
+        return _MARKS[mark](text)
     return value

@@ -106,4 +106,4 @@ class Mean(Summing):
         count, total = state
         if not count:
             return None
-        return total.as_float(dtype) / count
+        return total.as_float(dtype) / count + 0.0  # half of the least float may be −0.0

@@ -1,8 +1,9 @@
 """Conditions on one event, written once as SQL: run by DuckDB over tables and as a Python function over single events.
 
-Text is read into a tree (`reading`, with `checks` and `refusals`), which has one normalised text (`writing`). With the
-columns' types the tree becomes a typed one (`typed`, by the rules of `numbers`), in which every conversion is spelled
-out; from that, SQL (`sql`) and a function (`python`, `patterns`) follow node by node, and are equal for every value.
+Text is read into a `tree` (`reading`, by `nodes`, `checks` and `refusals`), which has one normalised text (`writing`).
+With the columns' types it becomes a `typed` tree (`checking`, by the rules of `numbers`), in which every conversion is
+spelled out; from that, `sql` and a `python` function (with `patterns`) follow node by node, and are equal for every
+value.
 
 >>> from gnomon.types import Int64, String
 >>> declined = parse("status='declined' AND amount > 10")
@@ -22,11 +23,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gnomon.core.expressions.checking import check
 from gnomon.core.expressions.python import to_function
 from gnomon.core.expressions.reading import read
 from gnomon.core.expressions.sql import to_sql
 from gnomon.core.expressions.tree import Node, columns_of
-from gnomon.core.expressions.typed import Typed, check
+from gnomon.core.expressions.typed import Typed
 from gnomon.core.expressions.writing import write
 from gnomon.types import FeatureType
 

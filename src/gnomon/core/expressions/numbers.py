@@ -4,7 +4,7 @@ Integers and decimals are *exact*: `Int64` is at most 19 digits, `Decimal(p, s)`
 they can need; more than 38 is an error, never a rounded or failing query. An exact number that meets a float becomes
 the nearest Float64, in Python and in DuckDB alike. A number written out takes the type of what it meets.
 
->>> from gnomon.types import Decimal, Float32, Int32, Int64
+>>> from gnomon.types import Bool, Decimal, Float32, Int32, Int64
 >>> together(Int32, Int64), together(Int64, Decimal(10, 2)), together(Int64, Float32), together(Int64, Bool)
 (Int64, Decimal(21, 2), Float64, None)
 >>> total(Int64, Int64), product(Int64, Decimal(10, 2))
@@ -16,7 +16,7 @@ from __future__ import annotations
 import struct
 from decimal import Decimal as PythonDecimal
 
-from gnomon.types import Bool, Decimal, FeatureType, Float32, Float64, Int32, Int64
+from gnomon.types import Decimal, FeatureType, Float32, Float64, Int32, Int64
 
 __all__ = [
     "FLOATS",
@@ -98,7 +98,7 @@ def rounded(value: PythonDecimal, dtype: FeatureType) -> float | None:
     """The value of a float type nearest to a number; None beyond its range."""
     try:
         nearest = float(value)
-        return struct.unpack("f", struct.pack("f", nearest))[0] if dtype == Float32 else _finite(nearest)
+        return struct.unpack("<f", struct.pack("<f", nearest))[0] if dtype == Float32 else _finite(nearest)
     except OverflowError:
         return None
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from gnomon.clock import to_micros
 from gnomon.core.expressions.checks import check_text, check_tokens
+from gnomon.core.expressions.nodes import BENIGN, CASTS, NODES, PREDICATES
 from gnomon.core.expressions.refusals import cannot, refuse
 from gnomon.core.expressions.tree import FUNCTIONS, Call, Column, Literal, Node
 from gnomon.core.expressions.writing import SQL_NAMES
@@ -24,52 +25,11 @@ from gnomon.types import Decimal as DecimalType
 
 __all__ = ["read"]
 
-MAX_DEPTH = 60
-"""How deep a condition may nest: far from what Python and DuckDB can take, and far beyond what one can read."""
+MAX_DEPTH = 20
+"""How deep a condition may nest. sqlglot takes some 20 of Python's 1,000 frames a level; the caller needs some too."""
+MAX_DOUBLINGS = 6
 MAX_DIGITS = 400
 EXACT = decimal.Context(prec=2 * MAX_DIGITS)
-
-# Classes by their key, each with its name here and the parts it is made of.
-NODES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "eq": ("=", ("this", "expression")),
-    "neq": ("<>", ("this", "expression")),
-    "lt": ("<", ("this", "expression")),
-    "lte": ("<=", ("this", "expression")),
-    "gt": (">", ("this", "expression")),
-    "gte": (">=", ("this", "expression")),
-    "nullsafeneq": ("is distinct from", ("this", "expression")),
-    "in": ("in", ("this", "expressions")),
-    "between": ("between", ("this", "low", "high")),
-    "add": ("+", ("this", "expression")),
-    "sub": ("-", ("this", "expression")),
-    "mul": ("*", ("this", "expression")),
-    "div": ("/", ("this", "expression")),
-    "mod": ("%", ("this", "expression")),
-    "abs": ("abs", ("this",)),
-    "coalesce": ("coalesce", ("this", "expressions")),
-    "contains": ("contains", ("this", "expression")),
-    "endswith": ("ends_with", ("this", "expression")),
-    "isinf": ("isinf", ("this",)),
-    "isnan": ("isnan", ("this",)),
-    "length": ("length", ("this",)),
-    "lower": ("lower", ("this",)),
-    "nullif": ("nullif", ("this", "expression")),
-    "startswith": ("starts_with", ("this", "expression")),
-    "upper": ("upper", ("this",)),
-}
-PREDICATES = frozenset(
-    ["=", "<>", "<", "<=", ">", ">=", "is null", "is true", "is false", "is distinct from", "in", "between", "like"]
-    + ["ilike"]
-)
-BENIGN = {"typed", "safe"}
-"""Parts that say how a dialect means a node, not what the author wrote."""
-CASTS = {name.upper(): SCALARS[dtype] for dtype, name in SQL_NAMES.items()} | {
-    "INT": SCALARS["Int32"],
-    "TEXT": SCALARS["String"],
-    "VARBINARY": SCALARS["Bytes"],
-    "TIMESTAMP": SCALARS["UnixTimestamp"],
-    "TIMESTAMPNTZ": SCALARS["UnixTimestamp"],
-}
 
 
 def read(text: str, owner: str) -> Node:
@@ -89,11 +49,27 @@ def read(text: str, owner: str) -> Node:
     try:
         check_tokens(sqlglot.tokenize(text, read="duckdb"), text, owner)
         parsed = sqlglot.parse_one(text, read="duckdb", into=sqlglot.exp.Condition)
-        return _Reader(owner, text).node(parsed, 0)
+        tree = _Reader(owner, text).node(parsed, 0)
     except SqlglotError as wrong:
         raise _no_sql(wrong, text, owner) from None
     except RecursionError:
         raise _too_deep(owner) from None
+    if _doublings(tree) > MAX_DOUBLINGS:
+        raise cannot(
+            owner,
+            f"a `nullif` or a divisor more than {MAX_DOUBLINGS} deep in others",
+            text,
+            "DuckDB writes its argument twice, and so twice as often at each level: nest fewer of them.",
+        )
+    return tree
+
+
+def _doublings(node: Node) -> int:
+    """How often one within the other stand arguments that DuckDB writes twice."""
+    if not isinstance(node, Call):
+        return 0
+    twice = {"nullif": 0, "/": 1, "%": 1}.get(node.name)
+    return max(_doublings(one) + (place == twice) for place, one in enumerate(node.args))
 
 
 def _no_sql(wrong: Exception, text: str, owner: str) -> DefinitionError:
@@ -125,7 +101,7 @@ class _Reader:
         if depth > MAX_DEPTH:
             raise _too_deep(self.owner)
         key = given.key
-        special = getattr(self, f"_{key}", None)
+        special = getattr(self, f"_read_{key}", None)
         if special is not None:
             made: Node = special(given, depth + 1)
             return made
@@ -136,12 +112,10 @@ class _Reader:
 
     def _parts(self, given: Any, names: tuple[str, ...]) -> list[Any]:
         """A node's parts, if it has no others."""
-        there = {
-            name: part for name, part in given.args.items() if part not in (None, False, []) and name not in BENIGN
-        }
-        if set(there) - set(names) or names[-1] not in there:
-            if names[-1] != "expressions" or set(there) - set(names):
-                raise refuse(given, self.owner, self.text)
+        there = {name: given.args[name] for name in _filled(given) if name not in BENIGN}
+        lacks = names[-1] not in there and names[-1] != "expressions"
+        if lacks or set(there) - set(names):
+            raise refuse(given, self.owner, self.text)
         return [one for name in names for one in _listed(there.get(name, []))]
 
     def _call(self, name: str, parts: Sequence[Any], depth: int, *, bare: bool = False) -> Call:
@@ -164,13 +138,13 @@ class _Reader:
                     "for a range write `x between 1 and 9`; else put the inner one in parentheses.",
                 )
 
-    def _paren(self, given: Any, depth: int) -> Node:
-        return self.node(*self._parts(given, ("this",)), depth)
+    def _read_paren(self, given: Any, depth: int) -> Node:
+        return self.node(self._parts(given, ("this",))[0], depth)
 
-    def _and(self, given: Any, depth: int) -> Node:
+    def _read_and(self, given: Any, depth: int) -> Node:
         return self._chain(given, "and", depth)
 
-    def _or(self, given: Any, depth: int) -> Node:
+    def _read_or(self, given: Any, depth: int) -> Node:
         return self._chain(given, "or", depth)
 
     def _chain(self, given: Any, name: str, depth: int) -> Node:
@@ -188,21 +162,21 @@ class _Reader:
             args += made.args if isinstance(made, Call) and made.name == name else [made]
         return Call(name, tuple(args))
 
-    def _not(self, given: Any, depth: int) -> Node:
+    def _read_not(self, given: Any, depth: int) -> Node:
         return self._call("not", self._parts(given, ("this",)), depth)
 
-    def _nullsafeeq(self, given: Any, depth: int) -> Node:
+    def _read_nullsafeeq(self, given: Any, depth: int) -> Node:
         parts = self._parts(given, ("this", "expression"))
         return Call("not", (self._call("is distinct from", parts, depth, bare=True),))
 
-    def _is(self, given: Any, depth: int) -> Node:
+    def _read_is(self, given: Any, depth: int) -> Node:
         what, state = self._parts(given, ("this", "expression"))
         words = {"null": "is null", "boolean": f"is {str(state.this).lower()}"}.get(state.key)
         if words is None:
             raise refuse(given, self.owner, self.text)
         return self._call(words, [what], depth, bare=True)
 
-    def _like(self, given: Any, depth: int, escape: Any = None) -> Node:
+    def _read_like(self, given: Any, depth: int, escape: Any = None) -> Node:
         """`like` and `ilike`; newer sqlglot keeps `not` inside."""
         plain = given.copy()
         negated = plain.args.pop("negate", False)
@@ -211,15 +185,15 @@ class _Reader:
         self._check_pattern(made)
         return Call("not", (made,)) if negated else made
 
-    _ilike = _like
+    _read_ilike = _read_like
 
-    def _escape(self, given: Any, depth: int) -> Node:
+    def _read_escape(self, given: Any, depth: int) -> Node:
         inner, escape = self._parts(given, ("this", "expression"))
         if inner.key == "not" and inner.this.key in ("like", "ilike"):
-            return Call("not", (self._like(inner.this, depth, escape),))
+            return Call("not", (self._read_like(inner.this, depth, escape),))
         if inner.key not in ("like", "ilike"):
             raise refuse(given, self.owner, self.text)
-        return self._like(inner, depth, escape)
+        return self._read_like(inner, depth, escape)
 
     def _check_pattern(self, like: Call) -> None:
         """Patterns are known beforehand, so that what is wrong with one is said here and not by a query."""
@@ -234,7 +208,7 @@ class _Reader:
         if pattern.replace(mark * 2, "").endswith(mark):
             raise cannot(self.owner, "a pattern that ends with its escape", self.text, f"double it: {mark * 2!r}.")
 
-    def _case(self, given: Any, depth: int) -> Node:
+    def _read_case(self, given: Any, depth: int) -> Node:
         if given.this is not None:
             hint = "write each branch's condition out: case when x = 1 then …"
             raise cannot(self.owner, "`case x when …`", self.text, hint)
@@ -244,22 +218,19 @@ class _Reader:
         args = [self.node(one, depth) for one in branches]
         return Call("case", (*args, self.node(default, depth) if default else Literal("null", None)))
 
-    def _neg(self, given: Any, depth: int) -> Node:
+    def _read_neg(self, given: Any, depth: int) -> Node:
         made = self._call("neg", self._parts(given, ("this",)), depth)
         inner = made.args[0]
         if isinstance(inner, Literal) and isinstance(inner.value, decimal.Decimal):
             return Literal("number", EXACT.minus(inner.value))  # plain zero stays plain: minus(0) is 0
         return made
 
-    def _column(self, given: Any, depth: int) -> Node:
-        if set(self._given(given)) != {"this"} or given.this.key != "identifier":
+    def _read_column(self, given: Any, depth: int) -> Node:
+        if _filled(given) != ["this"] or given.this.key != "identifier":
             raise cannot(self.owner, f"{given.sql('duckdb')!r}", self.text, "name the event's own columns only.")
         return Column(given.name)
 
-    def _given(self, given: Any) -> list[str]:
-        return [name for name, part in given.args.items() if part not in (None, False, [])]
-
-    def _literal(self, given: Any, depth: int) -> Node:
+    def _read_literal(self, given: Any, depth: int) -> Node:
         if given.is_string:
             return Literal("text", given.this)
         try:
@@ -270,20 +241,20 @@ class _Reader:
             raise cannot(self.owner, f"the number {given.this}", self.text, "no type holds it.")
         return Literal("number", value.normalize(EXACT))
 
-    def _boolean(self, given: Any, depth: int) -> Node:
+    def _read_boolean(self, given: Any, depth: int) -> Node:
         return Literal("bool", bool(given.this))
 
-    def _null(self, given: Any, depth: int) -> Node:
+    def _read_null(self, given: Any, depth: int) -> Node:
         return Literal("null", None)
 
-    def _anonymous(self, given: Any, depth: int) -> Node:
+    def _read_anonymous(self, given: Any, depth: int) -> Node:
         # A function that sqlglot has no class for; which have one differs between its versions.
         name = str(given.this).lower()
         if name not in FUNCTIONS:
             raise refuse(given, self.owner, self.text)
         return self._call(name, self._parts(given, ("this", "expressions"))[1:], depth)
 
-    def _cast(self, given: Any, depth: int) -> Node:
+    def _read_cast(self, given: Any, depth: int) -> Node:
         self._parts(given, ("this", "to"))
         dtype = self._dtype(given.to)
         inner = self.node(given.this, depth)
@@ -305,6 +276,11 @@ class _Reader:
             return to_micros(text)
         except RequestError:
             raise cannot(self.owner, f"{text!r} as an instant", self.text, "write '2024-01-31 12:00:00'.") from None
+
+
+def _filled(given: Any) -> list[str]:
+    """The names of the parts that are there."""
+    return [name for name, part in given.args.items() if part not in (None, False, [])]
 
 
 def _listed(part: Any) -> list[Any]:

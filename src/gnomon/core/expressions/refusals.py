@@ -10,9 +10,12 @@ from gnomon.errors import DefinitionError, nearest_hint
 __all__ = ["cannot", "refuse"]
 
 UNSETTLED = frozenset(
-    "now random rand uuid gen_random_uuid today currenttimestamp currentdate currenttime currentdatetime getdate "
-    "get_current_timestamp get_current_time transaction_timestamp current_timestamp current_date current_time "
-    "currentuser setseed nextval currval localtime localtimestamp".split()
+    (
+        *("now", "today", "getdate", "get_current_timestamp", "get_current_time", "transaction_timestamp", "localtime"),
+        *("currenttimestamp", "currentdate", "currenttime", "currentdatetime", "currentuser", "localtimestamp"),
+        *("current_timestamp", "current_date", "current_time", "current_localtimestamp", "current_localtime"),
+        *("random", "rand", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "setseed", "nextval", "currval"),
+    )
 )
 SUBQUERIES = frozenset(("subquery", "select", "exists", "any", "all", "union"))
 SIMPLER = {

@@ -23,6 +23,7 @@ __all__ = ["to_sql"]
 
 FOLD = {"lower": (ascii_uppercase, ascii_lowercase), "upper": (ascii_lowercase, ascii_uppercase)}
 INFIX = frozenset(["=", "<>", "<", "<=", ">", ">=", "is distinct from"])
+WIDE = 19
 STATES = frozenset(["is null", "is true", "is false"])
 
 
@@ -91,13 +92,15 @@ def _sum(typed: Typed, args: list[str]) -> str:
 def _product(typed: Typed, args: list[str]) -> str:
     if typed.dtype in FLOATS:
         return f"({args[0]} * {args[1]})"
-    left, right = (_as_decimal(one, part.dtype) for one, part in zip(args, typed.args, strict=True))
+    # Below 19 digits DuckDB multiplies as int64, and fails where the product needs more; from 19 on it uses 128 bits.
+    wide = WIDE if sum(digits_of(typed.dtype)) >= WIDE else 0
+    left, right = (_as_decimal(one, part.dtype, wide) for one, part in zip(args, typed.args, strict=True))
     return _cast(f"({left} * {right})", typed.dtype)
 
 
-def _as_decimal(term: str, dtype: FeatureType) -> str:
+def _as_decimal(term: str, dtype: FeatureType, least: int) -> str:
     before, after = digits_of(dtype)
-    return _cast(term, Decimal(before + after, after))
+    return _cast(term, Decimal(max(before + after, least), after))
 
 
 def _quotient(typed: Typed, args: list[str]) -> str:

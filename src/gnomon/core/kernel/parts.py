@@ -7,9 +7,8 @@ beyond a limit, in a file of the part's own; so each event is written once, and 
 from __future__ import annotations
 
 import shutil
-import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,8 @@ from gnomon.types import FeatureType, to_arrow
 
 __all__ = ["Answers", "Parts", "each"]
 
-ROWS_HELD = 1 << 22
-"""So many events are gathered before they are split: pieces then are large enough to write."""
+ROWS_GATHERED = 1 << 22
 BYTES_HELD = 1 << 29
-"""Parts that together take more memory go to files."""
 
 
 class Parts:
@@ -34,11 +31,15 @@ class Parts:
 
     Args:
         count: how many parts.
-        folder: where files may be made; they go with `close`.
+        folder: makes a new folder for files; it goes with `close`.
+        held: parts that together take more bytes go to files.
+        gathered: so many events are gathered before they are split: pieces then are large enough to write.
     """
 
-    def __init__(self, count: int, folder: Path) -> None:
-        self._count, self._within = count, folder
+    def __init__(
+        self, count: int, folder: Callable[[], Path], *, held: int = BYTES_HELD, gathered: int = ROWS_GATHERED
+    ) -> None:
+        self._count, self._new_folder, self._most, self._gathered = count, folder, held, gathered
         self._folder: Path | None = None
         self._kept: list[list[pa.RecordBatch]] = [[] for _ in range(count)]
         self._writers: dict[int, pa.RecordBatchStreamWriter] = {}
@@ -52,7 +53,7 @@ class Parts:
         for batch in batches:
             held.append(batch)
             rows += len(batch)
-            if rows >= ROWS_HELD:
+            if rows >= self._gathered:
                 self._split(held)
                 held, rows = [], 0
         if held:
@@ -93,12 +94,12 @@ class Parts:
                 self._keep(place, batch.slice(begin, end - begin))
 
     def _keep(self, part: int, batch: pa.RecordBatch) -> None:
-        if self._bytes <= BYTES_HELD:
+        if self._bytes + batch.nbytes <= self._most:
             self._bytes += batch.nbytes
             self._kept[part].append(batch)
             return
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="gnomon-", dir=self._within))
+            self._folder = self._new_folder()
         if part not in self._writers:
             self._files[part] = pa.OSFile(str(self._folder / str(part)), "wb")
             self._writers[part] = pa.ipc.new_stream(self._files[part], batch.schema)
@@ -112,13 +113,22 @@ class Answers:
         names: (name, type) of each column.
         order: the rows of the spine in the order in which they are filled; those left out have no values.
         rows: how many rows the spine has.
-        folder: where files may be made for columns too large for memory; they go with `close`.
+        folder: makes a new folder for columns too large for memory; it goes with `close`.
+        held: columns that together take more bytes go to files.
     """
 
-    def __init__(self, names: Sequence[tuple[str, FeatureType]], order: Ints, rows: int, folder: Path) -> None:
-        self._names, self._order, self._rows, self._within = names, order, rows, folder
+    def __init__(
+        self,
+        names: Sequence[tuple[str, FeatureType]],
+        order: Ints,
+        rows: int,
+        folder: Callable[[], Path],
+        *,
+        held: int = BYTES_HELD,
+    ) -> None:
+        self._names, self._order, self._rows, self._new_folder = names, order, rows, folder
         self._folder: Path | None = None
-        self._large = 9 * len(order) * len(names) > BYTES_HELD
+        self._large = 9 * len(order) * len(names) > held
         self._numbers: dict[int, tuple[Any, Any]] = {}
         self._arrays: dict[int, list[tuple[int, pa.Array]]] = {}
         self._lock = threading.Lock()
@@ -184,7 +194,7 @@ class Answers:
         if not self._large:
             return np.zeros(len(self._order), dtype)
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="gnomon-", dir=self._within))
+            self._folder = self._new_folder()
         return np.memmap(self._folder / name, dtype, "w+", shape=(len(self._order),))
 
 
@@ -193,11 +203,14 @@ def _taken(array: pa.Array, at: Ints, missing: Any) -> pa.Array:
 
 
 def each(threads: int, work: Any, items: Iterable[Any]) -> None:
-    """Do some work for every item, in a few threads; the first error is raised when the others have ended."""
+    """Do some work for every item, in a few threads; the first error is raised when what runs has ended."""
     if threads == 1:
         for item in items:
             work(item)
         return
-    with ThreadPoolExecutor(threads) as pool:
+    pool = ThreadPoolExecutor(threads)
+    try:
         for _ in pool.map(work, items):
             pass
+    finally:
+        pool.shutdown(cancel_futures=True)  # after an error, or Ctrl-C, what has not begun is left

@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -30,6 +29,7 @@ from gnomon.core.kernel.parts import Answers
 from gnomon.definitions.sources import FileSource
 from gnomon.definitions.views import FeatureView
 from gnomon.engines.duckdb.scan import check_types, literal, quoted, reader, rows_query, source_files
+from gnomon.engines.duckdb.spill import Spill
 from gnomon.engines.duckdb.windowed import WindowedView
 from gnomon.errors import BackendError, RequestError, SourceError
 from gnomon.plan.as_of import Step, instants_query, steps
@@ -41,6 +41,17 @@ __all__ = ["DuckDBEngine"]
 BATCH_ROWS = 100_000
 MOST_ROWS_JOINED = 1_000_000
 """Answers of several views longer than this are set aside in files, not held in memory side by side."""
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C be Ctrl-C: DuckDB stops at it, but calls it a RuntimeError."""
+    try:
+        yield
+    except RuntimeError as wrong:
+        if str(wrong) == "Query interrupted":
+            raise KeyboardInterrupt from wrong
+        raise
 
 
 class _Shared(threading.local):
@@ -67,10 +78,12 @@ class DuckDBEngine:
         check_options("offline_store", options, ("memory_limit", "threads", "temp_directory"))
         self._repo_path = context.repo_path.absolute()
         self._settings = dict(options)
-        self._spill = Path(str(self._settings.pop("temp_directory", tempfile.gettempdir())))
+        given = self._settings.pop("temp_directory", tempfile.gettempdir())
+        self._spill = Spill(self._repo_path / str(given))
         self._shared = _Shared()
         self._connect().close()
 
+    @_interruptible()
     def schema(self, source: FileSource) -> pa.Schema:
         """The columns of a source, after its field mapping, with their Arrow types."""
         paths = self._paths(source)
@@ -82,6 +95,7 @@ class DuckDBEngine:
         """The files a source consists of right now, ordered by path."""
         return source_files(source, self._repo_path)
 
+    @_interruptible()
     def table(self, query: str) -> pa.Table:
         """The result of a SQL query, or the rows of a Parquet or CSV path."""
         path = self._repo_path / query if len(query) < 4096 and "\n" not in query else None
@@ -100,11 +114,12 @@ class DuckDBEngine:
         finally:
             con.close()
 
+    @_interruptible()
     def training_set(self, spine: pa.Table, question: TrainingQuestion) -> pa.RecordBatchReader:
         """The features asked, one row per row of the spine, in its order; the spine's own columns are not in it."""
         con = self._connect()
         of_rows = replace(question, views=tuple(part for part in question.views if not part.view.aggregations))
-        folder = self._folder() if len(of_rows.views) > 1 and len(spine) > MOST_ROWS_JOINED else None
+        folder = self._spill.made() if len(of_rows.views) > 1 and len(spine) > MOST_ROWS_JOINED else None
         windowed: list[Answers] = []
         try:
             with _reading(None):
@@ -130,6 +145,7 @@ class DuckDBEngine:
             found = _with_windowed(found if of_rows.views else None, windowed, schema)
         return pa.RecordBatchReader.from_batches(schema, _streamed(con, found, schema))
 
+    @_interruptible()
     def instants(self, keys: pa.Table, question: TrainingQuestion, start: int, end: int) -> pa.Table:
         """The keys' rows repeated for `start` and for every instant in (start, end] at which an answer may change."""
         con = self._connect()
@@ -155,6 +171,7 @@ class DuckDBEngine:
         finally:
             con.close()
 
+    @_interruptible()
     def load(self, question: LoadQuestion) -> pa.RecordBatchReader:
         """The rows to materialize: join keys, `__event`, `__known` (int64 µs), then the view's columns."""
         view = question.view
@@ -189,7 +206,8 @@ class DuckDBEngine:
         return (connection or self._connect()).from_arrow(table)
 
     def close(self) -> None:
-        """Nothing to release: every question's database went with it."""
+        """Every question's database went with it; what is left is to let go of the place for what does not fit."""
+        self._spill.close()
 
     def _connect(self, *, shared: bool = False) -> duckdb.DuckDBPyConnection:
         """A connection with a database of its own; or, if `shared`, with the one of `together`, if there is one."""
@@ -209,12 +227,7 @@ class DuckDBEngine:
 
     def _config(self) -> dict[str, Any]:
         """The settings of a new database, with a folder of its own to spill into: DuckDB makes it and removes it."""
-        folder = self._repo_path / self._spill / f"gnomon-{uuid.uuid4().hex}"
-        return {**self._settings, "temp_directory": str(folder)}
-
-    def _folder(self) -> Path:
-        """A new folder to set answers aside in."""
-        return Path(tempfile.mkdtemp(prefix="gnomon-", dir=self._repo_path / self._spill))
+        return {**self._settings, "temp_directory": str(self._spill.new())}
 
     def _paths(self, source: FileSource) -> list[str]:
         return [file.path for file in self.files(source)]
@@ -250,7 +263,7 @@ class DuckDBEngine:
         """(r, t): the instants at which a windowed view's answers may change."""
         con.execute("drop table if exists keys")
         paths = self._paths(part.view.source)
-        view = WindowedView(con, part, question.as_known, "", span, self._repo_path / self._spill)
+        view = WindowedView(con, part, question.as_known, "", span, self._spill.made)
         return view.instants(self._columns(con, part.view, paths), paths)
 
     def _answer_windowed(
@@ -266,7 +279,7 @@ class DuckDBEngine:
         with _reading(part.view.source):
             paths = question.files.get(part.view.source.name) or self._paths(part.view.source)
             columns = self._columns(con, part.view, paths)
-            view = WindowedView(con, part, question.as_known, tag, span, self._repo_path / self._spill)
+            view = WindowedView(con, part, question.as_known, tag, span, self._spill.made)
             return view.answers(columns, paths, strict=question.strict)
 
     def _answer_view(
@@ -279,15 +292,25 @@ class DuckDBEngine:
     ) -> None:
         """Make link{tag} and found{tag} for one view."""
         con.execute(f"create temp view asked{tag} as select __row as r, t{_keys_of(part)} from given_rows")
-        with _reading(part.view.source):
-            rows = self._rows(con, part.view, question.files.get(part.view.source.name), until=span[1])
-            _run(con, steps(part, question.as_known, rows, tag, span))
+        source = part.view.source
+        with _reading(source):
+            paths = question.files.get(source.name) or self._paths(source)
+            rows = self._rows(con, part.view, paths, until=span[1])
+            _run(con, steps(part, question.as_known, rows, tag, span, most_rows=_most_rows(con, source, paths)))
 
 
 def _run(con: duckdb.DuckDBPyConnection, steps: Iterable[Step]) -> None:
     for step in steps:
         if not (step.unless and con.execute(step.unless).fetchall()[0][0]):
             con.execute(step.sql)
+
+
+def _most_rows(con: duckdb.DuckDBPyConnection, source: FileSource, paths: Sequence[str]) -> int:
+    """A number of rows that the files do not exceed, found without reading them: a row of text takes some bytes."""
+    if source.file_format == "csv":
+        return sum(Path(path).stat().st_size for path in paths)
+    listed = ", ".join(map(literal, paths))
+    return int(con.sql(f"select sum(num_rows) from parquet_file_metadata([{listed}])").fetchall()[0][0])
 
 
 def _span(instants: pa.ChunkedArray) -> tuple[int, int]:
@@ -397,7 +420,7 @@ def _streamed(
     source: FileSource | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Hand batches on in the canonical Arrow types, and let the database go with the last one."""
-    with closing(con), _reading(source):
+    with closing(con), _interruptible(), _reading(source):
         for batch in batches:
             columns = [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -40,7 +40,7 @@ class WindowedView:
         as_known: how much hindsight is allowed.
         tag: a suffix that keeps this view's tables apart from the other views'.
         span: the least and the greatest instant asked, in µs.
-        folder: where files may be made.
+        folder: makes a new folder for files.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class WindowedView:
         as_known: AsKnown,
         tag: str,
         span: tuple[int, int],
-        folder: Path,
+        folder: Callable[[], Path],
     ) -> None:
         self._con, self._part, self._as_known, self._tag, self._folder = con, part, as_known, tag, folder
         self._span = span

@@ -22,7 +22,7 @@ try:
     from redis.cluster import ClusterNode, RedisCluster
     from redis.exceptions import RedisClusterException
     from redis.retry import Retry
-    from redis.sentinel import Sentinel
+    from redis.sentinel import MasterNotFoundError, Sentinel
 except ModuleNotFoundError:
     raise MissingExtra(package="redis", extra="redis", purpose="online_store: {type: redis}") from None
 
@@ -153,12 +153,17 @@ def failure(wrong: Exception, settings: Settings) -> BackendError:
     said, text = settings.where, str(wrong)
     for kind, starts, what, hint in _KNOWN:
         if isinstance(wrong, kind) and any(one.lower() in text.lower() for one in starts):
-            return BackendError(f"{said}: {what}.", instead=text, hint=hint)
+            step = _FAILOVER if settings.kind == SENTINEL and hint is _ADDRESS else hint
+            return BackendError(f"{said}: {what}.", instead=text, hint=step)
     return BackendError(f"{said}: the command failed.", instead=text, hint="see Redis's own log for the reason.")
 
 
 _ANY = ("",)
 _ADDRESS = "check that the server runs, and host, port and ssl in connection_string."
+_FAILOVER = (
+    "a failover takes some seconds: run the same command again; if it goes on, check that sentinels and server run, "
+    "and connection_string and sentinel_master."
+)
 _KNOWN: tuple[tuple[type[Exception] | tuple[type[Exception], ...], tuple[str, ...], str, str], ...] = (
     (
         redis.exceptions.OutOfMemoryError,
@@ -218,6 +223,7 @@ _KNOWN: tuple[tuple[type[Exception] | tuple[type[Exception], ...], tuple[str, ..
         "the cluster is down",
         "see `redis-cli cluster info` on one of its nodes.",
     ),
+    (MasterNotFoundError, _ANY, "the sentinels name no server of that name that is up", _ADDRESS),
     (redis.TimeoutError, ("connecting",), "it cannot be reached", _ADDRESS),
     (
         redis.TimeoutError,

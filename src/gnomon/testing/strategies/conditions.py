@@ -21,23 +21,21 @@ from gnomon.types import Bool, Bytes, Decimal, FeatureType, Float32, Float64, In
 __all__ = ["conditions", "event_columns", "event_rows"]
 
 _NAMES = ["a", "B", "c d", 'q"', "select", "ä"]
-_DECIMALS = [Decimal(1, 1), Decimal(4, 2), Decimal(9, 0), Decimal(18, 3), Decimal(20, 0), Decimal(38, 10), Decimal(38, 38)]
+_DECIMALS = [Decimal(*one) for one in ((1, 1), (4, 2), (9, 0), (18, 3), (20, 0), (38, 10), (38, 38))]
 _TYPES = [Bool, Int32, Int64, Float32, Float64, String, Bytes, UnixTimestamp, *_DECIMALS]
 _KINDS = ["number", "text", "instant", "bytes", "truth"]
 _ORDERS = ["=", "<>", "<", "<=", ">", ">=", "is distinct from"]
-_NUMBERS = ["0", "1", "-1", "2", "10", "0.1", "0.5", "-0.25", "10.5", "1e3", "9007199254740993", "2147483648"] + [
-    "9223372036854775807",
-    "-9223372036854775808",
-    "9223372036854775808",
-    "9223372036854775295.5",
+_NUMBERS = [
+    *("0", "1", "-1", "2", "10", "0.1", "0.5", "-0.25", "10.5", "1e3", "9007199254740993", "2147483648"),
+    *("9223372036854775807", "-9223372036854775808", "9223372036854775808", "9223372036854775295.5"),
 ]
 _PATTERNS = ["", "%", "_", "a%", "%a", "%b%", "a_%b", "_%_", "A", "%%a%%b", "\\%", "a!%b", "%!_", "Ä%", "%.*", "a\n%"]
 
 
 def event_columns() -> st.SearchStrategy[dict[str, FeatureType]]:
     """Names and types of an event's columns, two of most kinds, names that need quotes among them."""
-    pairs = st.lists(st.sampled_from(_TYPES), min_size=2, max_size=6)
-    return pairs.map(lambda types: dict(zip(_NAMES, types, strict=False)))
+    types = st.lists(st.sampled_from(_TYPES), min_size=2, max_size=len(_NAMES))
+    return types.map(lambda drawn: dict(zip(_NAMES, drawn, strict=False)))
 
 
 def event_rows(columns: Mapping[str, FeatureType], *, most: int = 8) -> st.SearchStrategy[list[dict[str, Any]]]:
@@ -66,19 +64,23 @@ class _Drawing:
     def one_of(self, options: list[Any]) -> Any:
         return self.draw(st.sampled_from(options))
 
+    def number_of(self, least: int, most: int) -> int:
+        drawn: int = self.draw(st.integers(least, most))
+        return drawn
+
     def some(self, kind: str, depth: int, least: int = 1, most: int = 3) -> tuple[Node, ...]:
-        count = self.draw(st.integers(least, most))
+        count = self.number_of(least, most)
         return tuple(self.any(kind, depth) for _ in range(count))
 
     def any(self, kind: str, depth: int) -> Node:
-        if self.draw(st.integers(0, 19)) == 0:
+        if self.number_of(0, 19) == 0:
             return Literal("null", None)
         drawn: Node = getattr(self, kind)(depth)
         return drawn
 
     def leaf(self, kind: str) -> Node:
         names = [name for name, dtype in self.columns.items() if _kind(dtype) == kind]
-        return Column(self.one_of(names)) if names and self.draw(st.integers(0, 3)) else self.literal(kind)
+        return Column(self.one_of(names)) if names and self.number_of(0, 3) else self.literal(kind)
 
     def literal(self, kind: str) -> Node:
         if kind == "number":
@@ -117,13 +119,18 @@ class _Drawing:
     def _order(self, depth: int) -> Node:
         kind = self.one_of(_KINDS)
         left, right = self.any(kind, depth), self.any(kind, depth)
-        if kind == "instant" and isinstance(right, Literal) and isinstance(right.value, int) and isinstance(left, Column):
+        if (
+            kind == "instant"
+            and isinstance(right, Literal)
+            and isinstance(right.value, int)
+            and isinstance(left, Column)
+        ):
             right = Literal("text", from_micros(right.value).isoformat())
         return Call(self.one_of(_ORDERS), (left, right))
 
     def _in(self, depth: int) -> Node:
         kind = self.one_of(_KINDS)
-        items = [self.literal(kind) for _ in range(self.draw(st.integers(1, 4)))]
+        items = [self.literal(kind) for _ in range(self.number_of(1, 4))]
         return Call("in", (self.any(kind, depth), *items, *self.some(kind, 0, 0, 1)))
 
     def _between(self, depth: int) -> Node:
@@ -143,7 +150,7 @@ class _Drawing:
         return Call(self.one_of(["isnan", "isinf", "isfinite"]), (inner,))
 
     def _case(self, depth: int, kind: str = "truth") -> Node:
-        branches = [(self.any("truth", depth), self.any(kind, depth)) for _ in range(self.draw(st.integers(1, 2)))]
+        branches = [(self.any("truth", depth), self.any(kind, depth)) for _ in range(self.number_of(1, 2))]
         return Call("case", (*(one for branch in branches for one in branch), self.any(kind, depth)))
 
     def _choice(self, kind: str, depth: int) -> Node:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
@@ -18,10 +18,13 @@ from gnomon.definitions.entities import Entity, Field
 from gnomon.definitions.sources import FileSource
 from gnomon.definitions.views import FeatureView
 from gnomon.testing.reference import Row, known_time
+from gnomon.testing.strategies.events import SourceEvent
 from gnomon.testing.strategies.values import feature_types, instants, key_types, values
 from gnomon.types import FeatureType
 
 __all__ = ["SourceRow", "histories", "in_unit", "questions", "row_views", "rows_of"]
+
+Timed = TypeVar("Timed", "SourceRow", SourceEvent)
 
 MICROSECOND = timedelta(microseconds=1)
 UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": 1}
@@ -157,7 +160,7 @@ def rows_of(view: FeatureView, rows: Iterable[SourceRow]) -> list[Row]:
     ]
 
 
-def in_unit(rows: Iterable[SourceRow], unit: str) -> list[SourceRow]:
+def in_unit(rows: Iterable[Timed], unit: str) -> list[Timed]:
     """The rows as a file would keep them that counts time in `s`, `ms`, `us` or `ns`: floored to whole units."""
     return [replace(row, event=_floor(row.event, unit), created=_floor(row.created, unit)) for row in rows]
 

@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 
 from gnomon.clock import from_micros
 from gnomon.definitions.views import FeatureView
+from gnomon.testing.strategies.events import EventTable, SourceEvent
 from gnomon.testing.strategies.histories import SourceRow
-from gnomon.types import FeatureType, UnixTimestamp, to_arrow
+from gnomon.types import FeatureType, String, UnixTimestamp, to_arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["FileForm", "SpineForm", "files", "spine_forms", "to_spine", "to_table"]
+__all__ = ["FileForm", "SpineForm", "files", "spine_forms", "to_event_table", "to_spine", "to_table"]
 
 _ZONES = [None, "UTC", "+02:00", "-09:30", "Europe/Berlin"]
 
@@ -94,6 +95,34 @@ def to_table(rows: Sequence[SourceRow], view: FeatureView, form: FileForm | None
         columns[source.created_timestamp_column] = _times([row.created for row in rows], form)
     written = {name: column for column, name in source.field_mapping.items()}
     return pa.table({written.get(name, name): column for name, column in columns.items()})
+
+
+def to_event_table(rows: Sequence[SourceEvent], table: EventTable, form: FileForm | None = None) -> pa.Table:
+    """The table a source file of these events holds, as `to_table` makes one of rows.
+
+    Args:
+        rows: the events, in whole units of the form (see `in_unit`).
+        table: what the source looks like.
+        form: how times are written.
+
+    Raises:
+        pyarrow.ArrowInvalid: a time is no whole number of the form's units.
+    """
+    import pyarrow as pa
+
+    form = form or FileForm()
+    columns = {
+        name: _column([row.key[place] for row in rows], dtype) for place, (name, dtype) in enumerate(table.keys.items())
+    }
+    columns |= {name: _column([row.values[name] for row in rows], dtype) for name, dtype in table.inputs.items()}
+    columns[table.TIMESTAMP] = _times([row.event for row in rows], form)
+    if table.created:
+        columns[table.CREATED] = _times([row.created for row in rows], form)
+    if table.event_id is not None:
+        columns[table.EVENT_ID] = _column([row.id for row in rows], table.event_id)
+    if table.operation:
+        columns[table.OPERATION] = _column([row.operation for row in rows], String)
+    return pa.table(columns)
 
 
 def to_spine(
