@@ -148,5 +148,5 @@ def test_the_service_with_windows_is_for_training_so_far(repo: Path) -> None:
     with FeatureStore(repo) as store:
         store.apply()
         asked = {name: ["x"] for name in serve.KEYS}
-        with pytest.raises(RequestError, match="home_departures.*in training sets only so far"):
+        with pytest.raises(RequestError, match=r"home_departures.*in training sets only so far"):
             store.get_online_features("late_arrival_windows", asked, full_feature_names=True)
