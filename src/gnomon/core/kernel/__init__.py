@@ -14,5 +14,5 @@ the order, are few and counted apart. From the events to the answer:
 | `sweeps` | which aggregation is swept by what: |
 | `summing` · `spread` · `limbs` | count, sum, mean; variance, stddev; exact sums |
 | `extremes` · `ordered` · `pushdown` | min, max; first, last and lists; the best of intervals over rows |
-| `distinct` · `grid` · `own` | distinct values; frequencies; users' own aggregations |
+| `distinct` · `frequencies` · `grid` · `own` | distinct values; what hangs on frequencies; users' own aggregations |
 """
