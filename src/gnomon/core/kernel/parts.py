@@ -20,7 +20,7 @@ from gnomon.core.columns import as_numpy
 from gnomon.core.kernel.columns import Ints, Values, arrow_of
 from gnomon.types import FeatureType, to_arrow
 
-__all__ = ["Answers", "Parts", "each"]
+__all__ = ["BYTES_HELD", "Answers", "Parts", "each"]
 
 ROWS_GATHERED = 1 << 22
 BYTES_HELD = 3 << 27
