@@ -168,7 +168,9 @@ def window_of(owner: str, given: Any) -> Window:
             return Window(given)
         except DefinitionError as wrong:
             raise DefinitionError(f"{owner}: {wrong.what}", hint=wrong.hint) from None
-    raise DefinitionError(f"{owner}: {given!r} is no window.", hint='write "24h", or Window("30d", hop="1h").')
+    raise DefinitionError(
+        f"{owner}: {given!r} is no window.", hint='write "24h", or Window("30d", hop="1h"); several stand in a list.'
+    )
 
 
 def label_of(window: Window) -> str:
@@ -185,15 +187,17 @@ def _size(given: timedelta | str | None) -> tuple[str | None, timedelta | None]:
     """The size as a text without spaces, and as a duration."""
     if given is None:
         return None, None
+    if isinstance(given, timedelta) and given < timedelta(0):
+        raise DefinitionError(f"window of size {given} ends before it begins.", hint=_SIZES)
     span = _span("window", "size", given)
     assert span is not None
     text = "".join(given.split()) if isinstance(given, str) else duration_text(span)
     if not span:
-        raise DefinitionError(
-            f"window of size {text!r} holds nothing.",
-            hint="a window is longer than zero; Window(None) is a lifetime.",
-        )
+        raise DefinitionError(f"window of size {text!r} holds nothing.", hint=_SIZES)
     return text, span
+
+
+_SIZES = "a window is longer than zero; Window(None) is a lifetime."
 
 
 def _span(owner: str, name: str, given: timedelta | str | None) -> timedelta | None:

@@ -105,7 +105,7 @@ class _Unplaced(UserFunction):
     """A user's class that need not be found by its name, so that tests may define theirs where they stand."""
 
     def __init__(self, kind: type[Custom]) -> None:
-        object.__setattr__(self, "place", f"{kind.__module__}:{kind.__qualname__}")
+        UserFunction.__init__(self, f"{kind.__module__}:{kind.__qualname__}")
         object.__setattr__(self, "kept", kind())
 
     @property
