@@ -37,7 +37,7 @@ format: install  ## put every file into shape
 tables: install  ## write the pages that are made from code: docs/what-works-where.md
 	$(BIN)/python docs/what_works_where.py
 
-bench: install  ## measure, and write the table into bench/README.md
+bench: install  ## measure the usual groups, and write their tables into bench/README.md
 	$(BIN)/python -m bench
 
 clean:  ## remove .venv and caches

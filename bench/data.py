@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import duckdb
+
+from bench.measure import CACHE
 
 __all__ = [
     "CACHE",
@@ -20,10 +21,11 @@ __all__ = [
     "events",
     "fresh",
     "history",
+    "large_history",
+    "large_spine",
     "spine",
 ]
 
-CACHE = Path(tempfile.gettempdir()) / "gnomon-bench-1"
 START = 1_700_000_000_000_000
 """The first event time, µs."""
 MONTH = 2_592_000_000_000
@@ -31,7 +33,10 @@ KEYS = 100_000
 HISTORY = 10_000_000
 PEOPLE = 1_000_000
 DEEP = 200
-SPINES = {"wide": 1_000_000, "deep": 100_000, "zipf": 1_000_000}
+SPINES = {"wide": 1_000_000, "deep": 100_000, "zipf": 1_000_000, "sparse": 1_000_000}
+LARGE = 50_000_000
+LARGE_KEYS = 1_000_000
+LARGE_ASKED = 5_000_000
 EVENTS = 10_000_000
 ZIPF = f"floor(pow({KEYS}, (hash(i, '{{}}') % 1000000007) / 1000000007.0))::bigint"
 """Keys from 1 on, each as frequent as it is small."""
@@ -44,9 +49,7 @@ USER = "('user-' || lpad(user_id::varchar, 7, '0')) as user_name"
 
 def history() -> Path:
     """10M rows of 100k keys, number and text, over 30 days in no order; a fifth of them known up to a day late."""
-    late = "to_microseconds((hash(i, 'by') % 86400000000)::bigint)"
-    known = f"event_timestamp + case when hash(i, 'late') % 5 = 0 then {late} else interval 0 second end"
-    return _made("history", f"select *, {known} as created from ({_rows(HISTORY, _key('key'), _moment())})")
+    return _made("history", f"select *, {_known()} as created from ({_rows(HISTORY, _key('key'), _moment())})")
 
 
 def deep() -> Path:
@@ -55,9 +58,14 @@ def deep() -> Path:
     return _made("deep", _rows(KEYS * DEEP, f"(i % {KEYS})", moment))
 
 
+def sparse() -> Path:
+    """10M rows of a million keys, over the same 30 days in no order."""
+    return _made("sparse", _rows(HISTORY, _key("key", PEOPLE), _moment()))
+
+
 def spine(kind: str) -> Path:
     """1M or 100k rows to ask about, each with a key and an instant of the same 30 days."""
-    key = ZIPF.format("asked") if kind == "zipf" else _key("asked")
+    key = ZIPF.format("asked") if kind == "zipf" else _key("asked", PEOPLE if kind == "sparse" else KEYS)
     keys = f"select i, {key} as user_id from range({SPINES[kind]}) t(i)"
     return _made(
         f"spine-{kind}",
@@ -66,7 +74,7 @@ def spine(kind: str) -> Path:
 
 
 def events(count: int = EVENTS) -> Path:
-    """Purchases of 100k keys, zipf, over 90 days in no order: an amount, a merchant, and none, 1 % or 20 % known late."""
+    """Purchases of 100k keys, zipf, over 90 days in no order, with amount and merchant; 0, 1 or 20 % known late."""
     late = "to_microseconds((hash(i, 'by') % 86400000000)::bigint)"
     known = ", ".join(
         f"ts + case when hash(i, 'late') % 100 < {share} then {late} else interval 0 second end as known_{share}"
@@ -88,13 +96,36 @@ def fresh() -> Path:
     return _made("fresh", _rows(PEOPLE // 100, "(i * 100)", f"{START + 2 * MONTH} + i"))
 
 
+def large_history() -> Path:
+    """50M rows over 30 days in no order, a fifth of them known late; of a million keys, or half of them of key 0."""
+    keys = f"select i, {_large_keys()}, make_timestamptz({_moment()}) as event_timestamp from range({LARGE}) t(i)"
+    return _made("large", f"select user_id, skewed_id, event_timestamp, {_known()} as created, {COLUMNS} from ({keys})")
+
+
+def large_spine() -> Path:
+    """5M rows to ask that history about, half of them about key 0 if asked by the key that has half of its rows."""
+    terms = f"{_large_keys('asked')}, make_timestamptz({_moment('asked at')}) as event_timestamp"
+    return _made("spine-large", f"select {terms} from range({LARGE_ASKED}) t(i)")
+
+
+def _large_keys(salt: str = "key") -> str:
+    key = _key(salt, LARGE_KEYS)
+    return f"{key} as user_id, case when hash(i, '{salt} skewed') % 2 = 0 then 0 else {key} end as skewed_id"
+
+
+def _known() -> str:
+    """When a row is known: at once, or for a fifth of them up to a day later."""
+    late = "to_microseconds((hash(i, 'by') % 86400000000)::bigint)"
+    return f"event_timestamp + case when hash(i, 'late') % 5 = 0 then {late} else interval 0 second end"
+
+
 def _rows(count: int, key: str, moment: str) -> str:
     keys = f"select i, {key} as user_id, make_timestamptz({moment}) as event_timestamp from range({count}) t(i)"
     return f"select i, user_id, {USER}, event_timestamp, {COLUMNS} from ({keys})"
 
 
-def _key(salt: str) -> str:
-    return f"(hash(i, '{salt}') % {KEYS})::bigint"
+def _key(salt: str, keys: int = KEYS) -> str:
+    return f"(hash(i, '{salt}') % {keys})::bigint"
 
 
 def _moment(salt: str = "at") -> str:

@@ -5,19 +5,16 @@
 
 from __future__ import annotations
 
-import random
 import shutil
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from bench.data import FEATURES, PEOPLE, entities
 from bench.materialize import ONLINE, repo
 from bench.measure import Figure, in_its_own_process, measuring
+from bench.requests import features_asked, timed
 from bench.table import Row
 
 SIZES = (1, 10, 100, 1_000)
-REQUESTS = 2_000
 RUNS = 3
 BUDGET = {1: "≤ 15 µs", 100: "≤ 300 µs"}
 
@@ -49,16 +46,13 @@ def rows() -> Iterator[Row]:
         )
 
 
-def ours(folder: str) -> Figure:
+def ours(folder: str, *sizes: str) -> Figure:
+    """Reads of the repo's online store, whichever it is; of all sizes, or of these."""
     from gnomon import FeatureStore
 
     references = [f"v:{name}" for name in FEATURES]
     with FeatureStore(folder) as store, measuring() as figure:
-        for size, keys in questions():
-            asked = [[{"user_id": key} for key in some] for some in keys]
-            figure.more[str(size)] = percentiles(
-                lambda some: store.get_online_features(references, some).to_dict(), asked
-            )
+        figure.more = features_asked(store, references, PEOPLE, [int(size) for size in sizes] or SIZES)
     return figure
 
 
@@ -80,29 +74,8 @@ def bare(folder: str) -> Figure:
                 return [txn.get(key) for key in keys]
 
         with measuring() as figure:
-            for size, keys in questions():
-                asked = [[prefix + encode_key((key,), (Int64,)) for key in some] for some in keys]
-                figure.more[str(size)] = percentiles(read, asked)
+            figure.more = timed(read, PEOPLE, SIZES, lambda key: prefix + encode_key((key,), (Int64,)))
     return figure
-
-
-def questions() -> Iterator[tuple[int, list[list[int]]]]:
-    """For each size, requests for so many random keys; fewer of them the larger they are."""
-    chance = random.Random(1)
-    for size in SIZES:
-        count = max(REQUESTS * 10 // (size + 9), 50)
-        yield size, [[chance.randrange(PEOPLE) for _ in range(size)] for _ in range(count)]
-
-
-def percentiles(ask: Callable[[Any], Any], asked: list[Any]) -> tuple[float, float]:
-    """p50 and p99 of the time a request takes, µs; the first tenth of the requests is not counted."""
-    spent = []
-    for one in asked:
-        began = time.perf_counter_ns()
-        ask(one)
-        spent.append((time.perf_counter_ns() - began) / 1_000)
-    spent = sorted(spent[len(spent) // 10 :])
-    return spent[len(spent) // 2], spent[int(len(spent) * 0.99)]
 
 
 def _middle(values: list[float]) -> float:

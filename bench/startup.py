@@ -6,6 +6,7 @@ The wheel is built from this folder and installed into a fresh environment, with
 from __future__ import annotations
 
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -13,12 +14,10 @@ import venv
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.data import CACHE
-from bench.measure import Figure, Median
+from bench.measure import CACHE, ROOT, Figure, Median
 from bench.table import Row
 
 RUNS = 11
-ROOT = Path(__file__).parent.parent
 HERE = CACHE / "fresh-venv"
 INSTALLERS = ("pip", "setuptools", "_distutils_hack", "pkg_resources")
 
@@ -29,12 +28,12 @@ def rows() -> Iterator[Row]:
     commands = {
         "python -c pass": [python, "-c", "pass"],
         "import gnomon": [python, "-c", "import gnomon"],
-        "gnomon --help": [str(Path(python).with_name("gnomon")), "--help"],
+        "gnomon --help": [command(python, "gnomon"), "--help"],
     }
     taken: dict[str, list[Figure]] = {name: [] for name in commands}
     for _ in range(RUNS):
-        for name, command in commands.items():
-            taken[name].append(run(command))
+        for name, words in commands.items():
+            taken[name].append(run(words))
     nothing, *others = ((name, Median(figures)) for name, figures in taken.items())
     for name, median in others:
         yield Row(
@@ -51,30 +50,54 @@ def rows() -> Iterator[Row]:
     )
 
 
-def run(command: list[str]) -> Figure:
+def run(words: list[str]) -> Figure:
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=CACHE)
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, cwd=CACHE)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     return Figure(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 def installed() -> str:
     """The Python of an environment with gnomon as it is now, and nothing but what it needs."""
-    venv.EnvBuilder(with_pip=True, clear=True).create(HERE)
-    python = str(HERE / "bin" / "python")
-    subprocess.run([python, "-m", "pip", "install", "--quiet", str(ROOT)], check=True, stdout=sys.stderr)
-    return python
+    shutil.rmtree(HERE, ignore_errors=True)
+    return environment(HERE, str(ROOT))
+
+
+def environment(folder: Path, requirement: str) -> str:
+    """The Python of an environment with this installed; made if it is not there, whole or not at all."""
+    python, done = folder / "bin" / "python", folder / "installed"
+    if not done.exists():
+        venv.EnvBuilder(with_pip=True, clear=True).create(folder)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", requirement], check=True, stdout=sys.stderr)
+        done.touch()
+    return str(python)
+
+
+def command(python: str, name: str) -> str:
+    """A command of an environment."""
+    return str(Path(python).with_name(name))
 
 
 def by_package(python: str) -> dict[str, float]:
     """MiB that each top-level package takes, bytecode included; what only installs is left out."""
     found: dict[str, float] = {}
-    (packages,) = Path(python).parent.parent.glob("lib/python*/site-packages")
+    packages = _packages(python)
     for file in packages.rglob("*"):
         name = file.relative_to(packages).parts[0]
         if file.is_file() and not name.startswith(INSTALLERS):
             found[_of(name)] = found.get(_of(name), 0.0) + file.stat().st_size / (1 << 20)
     return found
+
+
+def distributions(python: str) -> int:
+    """How many packages are installed, what only installs left out."""
+    found = (file.name for file in _packages(python).glob("*.dist-info"))
+    return sum(not name.startswith(INSTALLERS) for name in found)
+
+
+def _packages(python: str) -> Path:
+    (packages,) = Path(python).parent.parent.glob("lib/python*/site-packages")
+    return packages
 
 
 def _of(name: str) -> str:

@@ -1,9 +1,4 @@
-"""Windowed features: 10M events of 100k keys, zipf, and 1M rows that ask for windows of 1h, 24h, 7d and 30d.
-
-Beside gnomon: DuckDB's RANGE frames and Polars' rolling, over the same files. Both are given what suits them: the events
-alone, sorted, each row of them asking about itself in the stead of 1M rows of a spine; neither joins anything, and their
-sums are plain floats.
-"""
+"""Windowed features: 10M events of 100k keys, zipf, and 1M rows that ask for windows of 1h, 24h, 7d and 30d."""
 
 from __future__ import annotations
 

@@ -329,6 +329,8 @@ def test_every_word_may_name_a_column(db):
         ("(" * 200 + "a" + ")" * 200, "nests more than 20 deep"),
         ("(" * 5000 + "a" + ")" * 5000, "nests more than 20 deep"),
         ("not " * 100 + "a", "nests more than 20 deep"),
+        ("nullif(" * 7 + "a" + ", b)" * 7, "a `nullif` or a divisor more than 6 deep"),
+        ("1 / (" * 7 + "a" + ")" * 7 + " > 1", "a `nullif` or a divisor more than 6 deep"),
     ],
 )
 def test_what_is_not_of_the_subset_is_refused_by_name(text, said):
@@ -404,10 +406,15 @@ def test_patterns_take_time_that_grows_with_the_text_only():
 
 
 @pytest.mark.parametrize(
-    ("opens", "closes"),
-    [("not ", ""), ("coalesce(", ", false)"), ("case when ", " then flag else not flag end")],
+    ("opens", "closes", "times"),
+    [
+        ("not ", "", 19),
+        ("coalesce(", ", false)", 19),
+        ("case when ", " then flag else not flag end", 19),
+        ("nullif(", ", false)", 6),
+    ],
 )
-def test_what_is_just_not_too_deep_runs(db, opens, closes):
-    typed = parse(opens * 19 + "flag" + closes * 19).typed(COLUMNS)
+def test_what_is_just_not_too_deep_runs(db, opens, closes, times):
+    typed = parse(opens * times + "flag" + closes * times).typed(COLUMNS)
     rows = [dict.fromkeys(COLUMNS, None) | {"flag": flag} for flag in (True, False, None)]
     assert [[typed.compile()(row) for row in rows]] == by_duckdb(db, COLUMNS, rows, typed)

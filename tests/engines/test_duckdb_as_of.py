@@ -6,6 +6,7 @@ import decimal
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -71,6 +72,14 @@ def values_of(column: pa.ChunkedArray, dtype) -> list:
     return column.to_pylist()
 
 
+@pytest.fixture(params=["keys whole", "keys in slices"])
+def heavy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether keys are cut into slices of their time, as those are that have very many rows."""
+    if request.param == "keys in slices":
+        monkeypatch.setattr("gnomon.plan.as_of.HEAVY", 1)
+
+
+@pytest.mark.usefixtures("heavy")
 @pytest.mark.parametrize("kind", ["now", "then", "instant"])
 @given(data=st.data())
 def test_agrees_with_the_oracle(tmp_path_factory: pytest.TempPathFactory, kind: str, data: st.DataObject) -> None:
@@ -151,6 +160,32 @@ def test_a_question_larger_than_the_memory_allowed_says_what_to_do(tmp_path: Pat
     )
     with pytest.raises(BackendError, match="raise memory_limit"):
         ask(engine, view, [((key,), 5) for key in range(500_000)], "now")
+
+
+@pytest.mark.parametrize("as_known", ["now", "then"])
+def test_a_key_that_has_half_of_all_rows_may_be_larger_than_the_memory_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_known: AsKnown
+) -> None:
+    """DuckDB cuts a join into parts by key, and has to hold much of what one key has."""
+    monkeypatch.setattr("gnomon.plan.as_of.HEAVY", 1_000_000)
+    rows = np.arange(4_000_000)
+    instants = pa.array(rows * 10, pa.timestamp("us"))
+    columns = {"k": np.where(rows % 2, rows % 1_000, 0), "ts": instants, "known": instants, "x": rows}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    view = FeatureView(
+        name="v",
+        entities=[Entity(name="k", value_type=Int64)],
+        schema=[Field("x", Int64)],
+        source=FileSource(path="t.parquet", timestamp_field="ts", created_timestamp_column="known"),
+    )
+    context = Context(repo_path=tmp_path, project="p", clock=ManualClock())
+    engine = DuckDBEngine({"threads": 1, "memory_limit": "24MB"}, context)
+
+    asked = [((0,), at) for at in range(-5, 40_000_100, 9_999)]
+    got = [x for (x,) in ask(engine, view, asked, as_known)]
+
+    latest = [min(at // 20, 1_999_999) * 2 for _, at in asked]
+    assert got == [None, *latest[1:]]
 
 
 def test_large_answers_of_several_views_are_set_aside_and_the_same(

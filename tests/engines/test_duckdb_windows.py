@@ -225,5 +225,5 @@ def test_a_vector_of_another_length_is_refused(tmp_path: Path) -> None:
     ]
     view = view_of(table, [agg.mean("x", over="1h", length=2)])
     pq.write_table(to_event_table(rows, table), tmp_path / "v.parquet")
-    with pytest.raises(RequestError, match="column 'x' holds a vector of 3 elements, .* length=2"):
+    with pytest.raises(RequestError, match=r"column 'x' holds a vector of 3 elements, .* length=2"):
         ask(engine_in(tmp_path), view, [((7,), 5)], "now")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from decimal import Decimal as Exact
 from typing import Any
 
@@ -304,7 +303,3 @@ def test_a_window_is_the_difference_of_two_lifetimes(data: st.DataObject) -> Non
         if None not in key:
             ever = Window(None, closed=window.closed)
             assert count(window, at) == count(ever, at) - count(ever, at - (window.width or 0))
-
-
-def test_instants_are_whole_microseconds() -> None:
-    assert TEN.width == timedelta(microseconds=10) // timedelta(microseconds=1)

@@ -9,6 +9,9 @@ A question about one view is answered from two inputs, whatever the engine:
 Keys become small integers `c`; a narrow as-of join over (c, time) finds *which event time* answers each asked row;
 only then are the wide columns fetched, once per distinct answer. Ties are looked for and settled only where they are.
 
+A key with very many rows is cut into slices of time, so that no part of the join is larger than memory. Where a slice
+begins stands a row that carries what the slices before it come to; within a slice the rule is then as above.
+
 With `as_known="then"` the rows of a key are first turned into a staircase: ordered by v = max(e, w), the instant from
 which a row is usable, with the running maximum m of event times. The as-of join on v then yields m.
 """
@@ -24,6 +27,10 @@ from gnomon.plan.questions import AsKnown, ViewQuestion
 from gnomon.types import Array, FeatureType
 
 __all__ = ["Step", "best_first", "instants_query", "keys_step", "steps"]
+
+HEAVY = 1 << 24
+"""A key with more rows than this is cut into slices."""
+SLICES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,9 @@ class AsOf:
         return None if self.question.view.ttl is None else micros_of(self.question.view.ttl)
 
 
-def steps(question: ViewQuestion, as_known: AsKnown, rows: str, tag: str, span: tuple[int, int]) -> list[Step]:
+def steps(
+    question: ViewQuestion, as_known: AsKnown, rows: str, tag: str, span: tuple[int, int], most_rows: int
+) -> list[Step]:
     """The statements that make `link{tag}(r, id)` and `found{tag}(id, f…)` from `asked{tag}` and the view's rows.
 
     Args:
@@ -88,11 +97,11 @@ def steps(question: ViewQuestion, as_known: AsKnown, rows: str, tag: str, span: 
         rows: a SELECT that gives the view's rows as k…, e, w, f….
         tag: a suffix that keeps this view's tables apart from the other views'.
         span: the least and the greatest instant asked, in µs.
+        most_rows: the source has no more rows than this.
     """
     plan = AsOf(question=question, as_known=as_known, rows=rows, tag=tag, span=span)
-    made = [
-        Step(sql) for sql in (keys_step(plan.keys, plan.tag), _spine(plan), _hits(plan), _answers(plan), _fetch(plan))
-    ]
+    hits = [Step(_hits(plan))] if most_rows <= HEAVY else _hits_by_slices(plan)
+    made = [Step(keys_step(plan.keys, plan.tag)), Step(_spine(plan)), *hits, Step(_answers(plan)), Step(_fetch(plan))]
     made.append(Step(f"create temp table link{tag} as select r, id from hit{tag} join answer{tag} using (c, e)"))
     no_ties = f"select (select count(*) from found{tag}) = (select count(*) from answer{tag})"
     made += [Step(sql, unless=no_ties) for sql in _settle_ties(plan)]
@@ -148,24 +157,70 @@ def _spine(plan: AsOf) -> str:
 
 def _hits(plan: AsOf) -> str:
     """hit(r, c, e, t): the event time that answers each asked row, if one does."""
+    return _joined(plan, f"spine{plan.tag}", _candidates(plan), "c")
+
+
+def _hits_by_slices(plan: AsOf) -> list[Step]:
+    """The same; and where a key is heavy, by slices n of its time.
+
+    Rows of a slice never see those before it, but one row that stands for all of them: the greatest event time so far,
+    usable from just before the slice begins. It is the answer, or the running maximum to start from.
+    """
+    tag = plan.tag
+    sliced = f"select c, {_slice('v')} as n, v, e from ({_candidates(plan)}) left join heavy{tag} using (c)"
+    spine = f"(select r, c, t, {_slice('t')} as n from spine{tag} left join heavy{tag} using (c))"
+    return [
+        Step(f"""
+            create temp table heavy{tag} as
+            select c, min(v) as first, (max(v) - min(v)) // {SLICES} + 1 as width from ({_candidates(plan)})
+            group by c having count(*) > {HEAVY}
+        """),
+        Step(_hits(plan), unless=f"select count(*) > 0 from heavy{tag}"),
+        Step(
+            f"""
+            create temp table carried{tag} as
+            select c, n, first + n * width - 1 as v, max(e) over (
+                partition by c order by n rows between unbounded preceding and 1 preceding
+            ) as e
+            from (select c, first, width, unnest(range({SLICES})) as n from heavy{tag})
+            left join (select c, n, max(e) as e from ({sliced}) semi join heavy{tag} using (c) group by c, n)
+            using (c, n)
+            """,
+            unless=f"select count(*) = 0 from heavy{tag}",
+        ),
+        Step(
+            _joined(plan, spine, f"{sliced} union all from carried{tag} where e is not null", "c, n"),
+            unless=f"select count(*) = 0 from heavy{tag}",
+        ),
+    ]
+
+
+def _slice(instant: str) -> str:
+    """In which slice of its key an instant lies; keys that are not heavy have one."""
+    return f"case when width > 0 then least(greatest({instant} - first, 0) // width, {SLICES - 1}) else 0 end"
+
+
+def _candidates(plan: AsOf) -> str:
+    """(c, v, e): the rows that may answer, each with the instant v from which it is usable."""
     good_for = "" if plan.ttl is None else f" and p.e >= {plan.span[0] - plan.ttl}"
     usable = "greatest(p.e, p.w)" if plan.as_known == "then" else "p.e"
-    candidates = f"""
-        select q.c, p.e, p.w from ({plan.rows}) p join keys{plan.tag} q on {plan.same_key}
+    return f"""
+        select q.c, {usable} as v, p.e from ({plan.rows}) p join keys{plan.tag} q on {plan.same_key}
         where {usable} <= {plan.span[1]}{known_filter(plan.as_known)}{good_for}
     """
+
+
+def _joined(plan: AsOf, spine: str, candidates: str, part: str) -> str:
+    """hit(r, c, e, t) by an as-of join within parts: keys, or slices of keys."""
+    narrow = candidates
     if plan.as_known == "then":
-        steps_up = f"""
-            select c, greatest(e, w) as v, e, max(e) over (partition by c order by greatest(e, w)) as m
-            from ({candidates})
-        """
-        narrow = f"select c, v, e from ({steps_up}) where e = m"
-    else:
-        narrow = f"select c, e as v, e from ({candidates})"
+        climbing = f"select *, max(e) over (partition by {part} order by v) as m from ({candidates})"
+        narrow = f"select {part}, v, e from ({climbing}) where e = m"
+    same = " and ".join(f"s.{column} = p.{column}" for column in part.split(", "))
     fresh = "" if plan.ttl is None else f" where s.t - p.e <= {plan.ttl}"
     return f"""
         create temp table hit{plan.tag} as
-        select s.r, s.c, p.e, s.t from spine{plan.tag} s asof join ({narrow}) p on s.c = p.c and s.t >= p.v{fresh}
+        select s.r, s.c, p.e, s.t from {spine} s asof join ({narrow}) p on {same} and s.t >= p.v{fresh}
     """
 
 

@@ -89,16 +89,19 @@ def check_aggregation(
     def broken(one: Example) -> bool:
         return any(how_broken(pairs, function, one) for pairs in LAWS.values())
 
-    if _found(drawn, broken, examples, small=False):
-        for law, pairs in LAWS.items():  # the first that is broken, and the smallest example of that
-            if one := _found(drawn, functools.partial(how_broken, pairs, function), examples, small=True):
-                raise BrokenLaw(
-                    f"{_name_of(function)} breaks a law of aggregations: {law}.",
-                    instead=f"With {one}: {how_broken(pairs, function, one)}.",
-                    hint="a state stands for a multiset of events and is a value; add floats up in an agg.ExactSum.",
-                    law=law,
-                    example=one,
-                )
+    met = _found(drawn, broken, examples, small=False)
+    if met is None:
+        return
+    for law, pairs in LAWS.items():  # the first that is broken, and the smallest example of that
+        one = _found(drawn, functools.partial(how_broken, pairs, function), examples, small=True) or met
+        if how := how_broken(pairs, function, one):
+            raise BrokenLaw(
+                f"{_name_of(function)} breaks a law of aggregations: {law}.",
+                instead=f"With {one}: {how}.",
+                hint="a state stands for a multiset of events and is a value; add floats up in an agg.ExactSum.",
+                law=law,
+                example=one,
+            )
 
 
 class _Unplaced(UserFunction):
@@ -137,20 +140,21 @@ def examples_of(function: Function, values: Any = None) -> st.SearchStrategy[Exa
 
     from gnomon.testing.strategies import column_values, fitting_types
 
-    length = function.arguments.get("length")
+    length = getattr(function, "length", None)
     dtypes = function.own.takes_types if isinstance(function, UserFunction) else fitting_types(function)
     given = values if values is None or isinstance(values, st.SearchStrategy) else st.sampled_from(list(values))
     few = None if given is None else st.lists(given, min_size=1, max_size=4)
     # Event time, known time, which of the values, which of the states.
-    places = st.lists(st.tuples(*map(st.integers, [0] * 4, [2, 2, 3, 2])), min_size=1, max_size=6)
+    place = st.tuples(*map(st.integers, [0] * 4, [2, 2, 3, 2]))
+    few_or_many = st.sampled_from([1, 4, 4]).flatmap(lambda least: st.lists(place, min_size=least, max_size=6))
     order = st.permutations(range(6))
 
     @st.composite
     def examples(draw: st.DrawFn) -> Example:
         dtype = draw(st.sampled_from(dtypes))
         pool = draw(column_values(dtype, length=length) if few is None else few)
-        pieces = [((at, known, pool[which % len(pool)]), number) for at, known, which, number in draw(places)]
-        other = [pieces[place] for place in draw(order) if place < len(pieces)]
+        pieces = [((at, known, pool[which % len(pool)]), number) for at, known, which, number in draw(few_or_many)]
+        other = [pieces[number] for number in draw(order) if number < len(pieces)]
         return Example(dtype, tuple(pieces), tuple(other))
 
     return examples()

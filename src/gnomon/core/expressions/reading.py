@@ -27,6 +27,7 @@ __all__ = ["read"]
 
 MAX_DEPTH = 20
 """How deep a condition may nest. sqlglot takes some 20 of Python's 1,000 frames a level; the caller needs some too."""
+MAX_DOUBLINGS = 6
 MAX_DIGITS = 400
 EXACT = decimal.Context(prec=2 * MAX_DIGITS)
 
@@ -48,11 +49,27 @@ def read(text: str, owner: str) -> Node:
     try:
         check_tokens(sqlglot.tokenize(text, read="duckdb"), text, owner)
         parsed = sqlglot.parse_one(text, read="duckdb", into=sqlglot.exp.Condition)
-        return _Reader(owner, text).node(parsed, 0)
+        tree = _Reader(owner, text).node(parsed, 0)
     except SqlglotError as wrong:
         raise _no_sql(wrong, text, owner) from None
     except RecursionError:
         raise _too_deep(owner) from None
+    if _doublings(tree) > MAX_DOUBLINGS:
+        raise cannot(
+            owner,
+            f"a `nullif` or a divisor more than {MAX_DOUBLINGS} deep in others",
+            text,
+            "DuckDB writes its argument twice, and so twice as often at each level: nest fewer of them.",
+        )
+    return tree
+
+
+def _doublings(node: Node) -> int:
+    """How often one within the other stand arguments that DuckDB writes twice."""
+    if not isinstance(node, Call):
+        return 0
+    twice = {"nullif": 0, "/": 1, "%": 1}.get(node.name)
+    return max(_doublings(one) + (place == twice) for place, one in enumerate(node.args))
 
 
 def _no_sql(wrong: Exception, text: str, owner: str) -> DefinitionError:

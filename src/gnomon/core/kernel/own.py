@@ -58,8 +58,9 @@ def _at_nodes(function: UserFunction, lane: Lane, span: Span, given: list[Any], 
     order = np.lexsort((events, nodes))
     nodes, events = nodes[order], events[order]
     node, begin = np.unique(nodes, return_index=True)
+    ends = np.append(begin, len(nodes))[1:]
     empty, states = function.own.empty, {}
-    for one, at, end in zip(node.tolist(), begin.tolist(), [*begin[1:].tolist(), len(nodes)], strict=True):
+    for one, at, end in zip(node.tolist(), begin.tolist(), ends.tolist(), strict=True):
         values = [given[event] for event in events[at:end].tolist()]
         states[one] = (len(values), function.own.add_many(empty(), values))
     return states

@@ -22,10 +22,8 @@ from gnomon.types import FeatureType, to_arrow
 
 __all__ = ["Answers", "Parts", "each"]
 
-ROWS_HELD = 1 << 22
-"""So many events are gathered before they are split: pieces then are large enough to write."""
+ROWS_GATHERED = 1 << 22
 BYTES_HELD = 1 << 29
-"""Parts that together take more memory go to files."""
 
 
 class Parts:
@@ -34,10 +32,14 @@ class Parts:
     Args:
         count: how many parts.
         folder: makes a new folder for files; it goes with `close`.
+        held: parts that together take more bytes go to files.
+        gathered: so many events are gathered before they are split: pieces then are large enough to write.
     """
 
-    def __init__(self, count: int, folder: Callable[[], Path]) -> None:
-        self._count, self._new_folder = count, folder
+    def __init__(
+        self, count: int, folder: Callable[[], Path], *, held: int = BYTES_HELD, gathered: int = ROWS_GATHERED
+    ) -> None:
+        self._count, self._new_folder, self._most, self._gathered = count, folder, held, gathered
         self._folder: Path | None = None
         self._kept: list[list[pa.RecordBatch]] = [[] for _ in range(count)]
         self._writers: dict[int, pa.RecordBatchStreamWriter] = {}
@@ -51,7 +53,7 @@ class Parts:
         for batch in batches:
             held.append(batch)
             rows += len(batch)
-            if rows >= ROWS_HELD:
+            if rows >= self._gathered:
                 self._split(held)
                 held, rows = [], 0
         if held:
@@ -92,7 +94,7 @@ class Parts:
                 self._keep(place, batch.slice(begin, end - begin))
 
     def _keep(self, part: int, batch: pa.RecordBatch) -> None:
-        if self._bytes <= BYTES_HELD:
+        if self._bytes + batch.nbytes <= self._most:
             self._bytes += batch.nbytes
             self._kept[part].append(batch)
             return
@@ -112,14 +114,21 @@ class Answers:
         order: the rows of the spine in the order in which they are filled; those left out have no values.
         rows: how many rows the spine has.
         folder: makes a new folder for columns too large for memory; it goes with `close`.
+        held: columns that together take more bytes go to files.
     """
 
     def __init__(
-        self, names: Sequence[tuple[str, FeatureType]], order: Ints, rows: int, folder: Callable[[], Path]
+        self,
+        names: Sequence[tuple[str, FeatureType]],
+        order: Ints,
+        rows: int,
+        folder: Callable[[], Path],
+        *,
+        held: int = BYTES_HELD,
     ) -> None:
         self._names, self._order, self._rows, self._new_folder = names, order, rows, folder
         self._folder: Path | None = None
-        self._large = 9 * len(order) * len(names) > BYTES_HELD
+        self._large = 9 * len(order) * len(names) > held
         self._numbers: dict[int, tuple[Any, Any]] = {}
         self._arrays: dict[int, list[tuple[int, pa.Array]]] = {}
         self._lock = threading.Lock()

@@ -25,7 +25,9 @@ Piece = tuple[int, int, pa.Table]
 """First row, the row after the last one, and the events they need."""
 
 
-def pieces(events: pa.Table, key: Ints, at: Ints, numbered: int, reach: int | None) -> Iterator[Piece]:
+def pieces(
+    events: pa.Table, key: Ints, at: Ints, numbered: int, reach: int | None, *, most: int = MOST_EVENTS
+) -> Iterator[Piece]:
     """The rows of a part, piece by piece, with the events each piece needs.
 
     Args:
@@ -35,8 +37,9 @@ def pieces(events: pa.Table, key: Ints, at: Ints, numbered: int, reach: int | No
         numbered: what `c` is divided by.
         reach: how far back of an instant an event can count, µs; None if that has no bound, or if versions of one event
             may lie anywhere.
+        most: so many events a piece may have, where that can be helped.
     """
-    if len(events) <= MOST_EVENTS:
+    if len(events) <= most:
         yield 0, len(key), events
         return
     asked, first = np.unique(key, return_index=True)
@@ -45,22 +48,22 @@ def pieces(events: pa.Table, key: Ints, at: Ints, numbered: int, reach: int | No
         np.bincount(np.searchsorted(asked, as_numpy(batch.column("c")) // numbered), minlength=len(asked))
         for batch in events.to_batches()
     )
-    for low, high in _groups(np.asarray(counts).tolist()):
+    for low, high in _groups(np.asarray(counts).tolist(), most):
         begin, end = int(first[low]), int(ends[high - 1])
         some = _of_keys(events, int(asked[low]), int(asked[high - 1]), numbered)
         if high - low > 1 or reach is None:
             yield begin, end, some.combine_chunks()
             continue
-        for start, stop in _stretches(some, at[begin:end], reach):
+        for start, stop in _stretches(some, at[begin:end], reach, most):
             rows = at[begin + start : begin + stop]
             yield begin + start, begin + stop, _between(some, int(rows[0]) - reach, int(rows[-1]))
 
 
-def _groups(counts: list[int]) -> Iterator[tuple[int, int]]:
+def _groups(counts: list[int], most: int) -> Iterator[tuple[int, int]]:
     """Stretches of keys that together have few enough events; a key with too many is alone."""
     low = held = 0
     for place, count in enumerate(counts):
-        if place > low and held + count > MOST_EVENTS:
+        if place > low and held + count > most:
             yield low, place
             low, held = place, 0
         held += count
@@ -90,7 +93,7 @@ def _filtered(events: pa.Table, kept: Callable[[pa.RecordBatch], Yes]) -> pa.Tab
     return pa.Table.from_batches(batches, schema=events.schema)
 
 
-def _stretches(events: pa.Table, at: Ints, reach: int) -> Iterator[tuple[int, int]]:
+def _stretches(events: pa.Table, at: Ints, reach: int, most: int) -> Iterator[tuple[int, int]]:
     """Stretches of one key's rows whose events are few enough, as far as counts by bins tell; one row at the least."""
     low = int(at[0]) - reach
     width = -(-(int(at[-1]) + 1 - low) // BINS)
@@ -102,7 +105,7 @@ def _stretches(events: pa.Table, at: Ints, reach: int) -> Iterator[tuple[int, in
     begun, ended = before[place(at - reach)], before[place(at) + 1]
     start = 0
     while start < len(at):
-        stop = int(np.searchsorted(ended, begun[start] + MOST_EVENTS, side="right"))
+        stop = int(np.searchsorted(ended, begun[start] + most, side="right"))
         stop = max(stop, start + 1)
         yield start, stop
         start = stop

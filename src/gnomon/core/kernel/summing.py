@@ -60,7 +60,8 @@ def meant(function: Function, lane: Lane) -> list[Values]:
     found = []
     for sums in sums_of(lane):
         there = sums.counts > 0
-        found.append(Values(as_floats(sums, lane) / np.maximum(sums.counts, 1), there))
+        # The least floats, divided, are −0.0, of which 0.0 is the one form.
+        found.append(Values(as_floats(sums, lane) / np.maximum(sums.counts, 1) + 0.0, there))
     return found
 
 

@@ -21,7 +21,7 @@ from gnomon.core.columns import as_numpy
 from gnomon.core.kernel.columns import Column, Ints, Yes, canonical_floats
 from gnomon.core.kernel.part import AsKnown, Given, Inputs, Job, answer
 from gnomon.core.kernel.parts import Answers, Parts, each
-from gnomon.core.kernel.pieces import pieces
+from gnomon.core.kernel.pieces import MOST_EVENTS, pieces
 from gnomon.core.kernel.tracks import Track
 from gnomon.errors import RequestError
 from gnomon.types import FeatureType, from_arrow, to_arrow
@@ -43,6 +43,7 @@ class Brought:
         ties: columns that settle ties between versions.
         reach: how far back of an instant an event can count, µs; None if that has no bound, or if versions of one event
             may lie anywhere.
+        most_events: so many are taken into memory at once, where that can be helped.
         delay: what known times are later than event times by, where there is no column `w`.
     """
 
@@ -52,6 +53,7 @@ class Brought:
     ties: Sequence[str]
     reach: int | None
     delay: int
+    most_events: int = MOST_EVENTS
 
 
 class Spine:
@@ -107,7 +109,7 @@ def answered(
         if len(key):
             events = parts.read(part)
             events = nothing if events is None else events
-            for first, last, some in pieces(events, key, at, spine.parts, brought.reach):
+            for first, last, some in pieces(events, key, at, spine.parts, brought.reach, most=brought.most_events):
                 asked, dense = np.unique(key[first:last], return_inverse=True)
                 given = _given(some, brought, asked, spine.parts)
                 for column, values in enumerate(answer(given, dense, at[first:last], len(asked), jobs, as_known)):

@@ -292,15 +292,25 @@ class DuckDBEngine:
     ) -> None:
         """Make link{tag} and found{tag} for one view."""
         con.execute(f"create temp view asked{tag} as select __row as r, t{_keys_of(part)} from given_rows")
-        with _reading(part.view.source):
-            rows = self._rows(con, part.view, question.files.get(part.view.source.name), until=span[1])
-            _run(con, steps(part, question.as_known, rows, tag, span))
+        source = part.view.source
+        with _reading(source):
+            paths = question.files.get(source.name) or self._paths(source)
+            rows = self._rows(con, part.view, paths, until=span[1])
+            _run(con, steps(part, question.as_known, rows, tag, span, most_rows=_most_rows(con, source, paths)))
 
 
 def _run(con: duckdb.DuckDBPyConnection, steps: Iterable[Step]) -> None:
     for step in steps:
         if not (step.unless and con.execute(step.unless).fetchall()[0][0]):
             con.execute(step.sql)
+
+
+def _most_rows(con: duckdb.DuckDBPyConnection, source: FileSource, paths: Sequence[str]) -> int:
+    """A number of rows that the files do not exceed, found without reading them: a row of text takes some bytes."""
+    if source.file_format == "csv":
+        return sum(Path(path).stat().st_size for path in paths)
+    listed = ", ".join(map(literal, paths))
+    return int(con.sql(f"select sum(num_rows) from parquet_file_metadata([{listed}])").fetchall()[0][0])
 
 
 def _span(instants: pa.ChunkedArray) -> tuple[int, int]:

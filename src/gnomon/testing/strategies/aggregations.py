@@ -6,6 +6,7 @@ soon as it is drawn without them.
 
 from __future__ import annotations
 
+import decimal
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -18,7 +19,7 @@ from gnomon.core.windows import Window
 from gnomon.definitions.aggregations import Aggregation
 from gnomon.testing.strategies.values import values
 from gnomon.testing.strategies.windows import windows
-from gnomon.types import SCALARS, Array, Decimal, FeatureType, Float32, Float64
+from gnomon.types import SCALARS, Array, Decimal, FeatureType, Float32, Float64, Int64
 
 __all__ = ["MADE_FUNCTIONS", "aggregations", "column_values", "fitting_types", "functions"]
 
@@ -57,6 +58,8 @@ _CANCELLING = [
     [1.7976931348623157e308, -1.7976931348623157e308, 1.0],
     [1e8 + 1, 1e8, 1e8 - 1],
     [float("inf"), float("-inf"), 1.0],
+    [float("nan"), float("inf"), 1.0],
+    [float("nan"), -0.0],
 ]
 
 
@@ -109,7 +112,7 @@ def fitting_types(function: Function) -> tuple[FeatureType, ...]:
 
 @cache
 def column_values(dtype: FeatureType, *, length: int | None = None) -> st.SearchStrategy[list[Any]]:
-    """A few values of a type, for events to draw from, without null: any, all alike, or such as cancel out.
+    """A few values of a type, for events to draw from, without null: any, all alike, such as cancel out or overflow.
 
     Args:
         dtype: the column's type.
@@ -125,8 +128,11 @@ def column_values(dtype: FeatureType, *, length: int | None = None) -> st.Search
     any_of_them = st.lists(values(dtype, nulls=False), min_size=1, max_size=4)
     if dtype in (Float32, Float64):
         pools = [[value for value in pool if dtype == Float64 or _is_float32(value)] for pool in _CANCELLING]
-        return any_of_them | st.sampled_from([pool for pool in pools if pool])
-    return any_of_them
+        cancelling = st.sampled_from([pool for pool in pools if pool])
+        # Chosen first: `|` would weigh this branch as little as each kind of float.
+        return st.sampled_from([any_of_them, cancelling]).flatmap(lambda kind: kind)
+    least, most = _ends(dtype)
+    return any_of_them if most is None else any_of_them | st.sampled_from([[least], [most], [least, most]])
 
 
 @st.composite
@@ -145,6 +151,8 @@ def _of_columns(
     column = draw(st.sampled_from(sorted(columns)))
     length = {"length": lengths[column]} if column in lengths else {}
     fit = [name for name in MADE_FUNCTIONS if _takes_column(name, columns[column], length)]
+    fit += [name for name in fit if FUNCTIONS[name].by_element] * 2 * len(length)
+    fit += ["sum"] * 3 * ("sum" in fit)  # the one that may be INVALID
     function, arguments = draw(st.sampled_from(fit).flatmap(_arguments))
     by_element = FUNCTIONS[function].by_element
     return function, column, {**arguments, **(length if by_element else {})}
@@ -168,6 +176,14 @@ def _takes(function: Function, dtype: FeatureType) -> bool:
     except Unfit:
         return False
     return True
+
+
+def _ends(dtype: FeatureType) -> tuple[Any, Any]:
+    """The least and the greatest value of a type whose sums may be INVALID; two nulls for other types."""
+    if isinstance(dtype, Decimal):  # not by minus, which rounds to 28 digits
+        least, most = (decimal.Decimal((sign, (9,) * dtype.precision, -dtype.scale)) for sign in (1, 0))
+        return least, most
+    return (-(2**63), 2**63 - 1) if dtype == Int64 else (None, None)
 
 
 def _is_float32(value: float) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -26,7 +27,7 @@ __all__ = ["EventTable", "SourceEvent", "event_histories", "event_tables", "even
 _DELAYS = [None, timedelta(0), timedelta(microseconds=1), timedelta(hours=1)]
 _KEY_COLUMNS = ["user_id", "select", 'say "so"']
 _INPUT_COLUMNS = ["amount", "größe", "order", "it's", "a.b", "value"]
-_NUMBERS = [Bool, Int32, Int64, Float32, Float64, Decimal(18, 2), Decimal(38, 0)]
+_NUMBERS = [Float64, Bool, Int32, Int64, Float32, Float64, Decimal(18, 2), Decimal(38, 0)]
 _STEPS = [0, 0, 1, -1, 1_000_000, -1_000_000, 3_600_000_000, -3_600_000_000]
 
 
@@ -97,22 +98,21 @@ def event_tables(
         max_keys: at most so many join keys; with 0, events of the whole world.
         max_inputs: at most so many columns, at least one.
     """
-    numbers = st.sampled_from(_NUMBERS)
-    dtypes = numbers | numbers.map(Array) | feature_types() if inputs is None else inputs
+    dtypes = _input_types() if inputs is None else inputs
     key_dtypes = key_types() if keys is None else keys
     key_columns = draw(st.lists(st.sampled_from(_KEY_COLUMNS), max_size=max_keys, unique=True))
     columns = draw(st.lists(st.sampled_from(_INPUT_COLUMNS), min_size=1, max_size=max_inputs, unique=True))
     drawn = {column: draw(dtypes) for column in columns}
     vectors = [name for name, dtype in drawn.items() if isinstance(dtype, Array) and dtype.element in _NUMBERS]
-    event_id = draw(st.none() | key_types())
+    event_id = draw(st.none() | key_types() | key_types())
     return EventTable(
         keys={column: draw(key_dtypes) for column in key_columns},
         inputs=drawn,
-        lengths={name: draw(st.integers(1, 3)) for name in vectors if draw(st.booleans())},
+        lengths={name: draw(st.integers(1, 3)) for name in vectors if draw(st.sampled_from([True, True, False]))},
         created=draw(st.booleans()),
         delay=draw(st.sampled_from(_DELAYS)),
         event_id=event_id,
-        operation=event_id is not None and draw(st.booleans()),
+        operation=event_id is not None and draw(st.sampled_from([True, True, False])),
     )
 
 
@@ -139,13 +139,13 @@ def event_histories(
         SourceEvent,
         key=st.sampled_from([*[keys[0]] * 3, *keys]),
         event=_mostly(times, nulls),
-        created=_mostly(times, True) if table.created else st.none(),
+        created=_mostly([*times, *(at + 3_600_000_000 for at in times)], True) if table.created else st.none(),
         id=st.none() if table.event_id is None else st.sampled_from(draw(_ids(table.event_id))),
-        operation=st.sampled_from([None, "upsert", "delete"]) if table.operation else st.none(),
+        operation=st.sampled_from([None, "upsert", "upsert", "delete"]) if table.operation else st.none(),
         values=st.fixed_dictionaries(columns),
     )
-    some, many = st.lists(row, max_size=max_size), st.lists(row, min_size=max_size // 2, max_size=max_size)
-    rows = draw(st.one_of(some, many))
+    least = draw(st.sampled_from([0, max_size // 2, max_size // 2]))
+    rows = draw(st.lists(row, min_size=least, max_size=max_size))
     doubled = draw(st.lists(st.sampled_from(rows), max_size=2)) if rows else []
     return draw(st.permutations(rows + doubled))
 
@@ -170,17 +170,18 @@ def window_questions(
         max_size: at most so many questions, and one more about a key that may be unknown; some are asked twice.
         nulls: whether parts of keys may be null.
     """
-    moments: set[int] = set()
-    keys: list[tuple[Any, ...]] = []
+    asked: list[tuple[tuple[Any, ...], int]] = []
     for one in events_of(table, rows):
         if one.event is not None and one.known is not None and (nulls or None not in one.key):
-            moments |= {one.known, *(w.enter(one.event) for w in over), *(w.leave(one.event) for w in over)}
-            keys.append(one.key)
-    at = st.builds(int.__add__, st.sampled_from(sorted(moments - {FOREVER}) or [0]), st.sampled_from([0, 0, -1, 1]))
-    stranger = _keys(table, nulls)
-    key = st.sampled_from(keys) if keys else stranger
-    strangers = draw(st.lists(st.tuples(stranger, at), max_size=1))
-    return draw(st.lists(st.tuples(key, at), min_size=min(1, max_size), max_size=max_size)) + strangers
+            entered = [w.enter(one.event) for w in over]
+            left = [w.leave(one.event) for w in over]
+            moments = {one.event, one.known, *entered, *left, *(max(at, one.known) for at in entered)}
+            asked += [(one.key, at) for at in sorted(moments - {FOREVER})]
+    near = st.sampled_from([0, 0, -1, 1])
+    stranger = st.tuples(_keys(table, nulls), st.sampled_from([at for _, at in asked] or [0]))
+    strangers = draw(st.lists(stranger, max_size=1))
+    some = draw(st.lists(st.sampled_from(asked) if asked else stranger, min_size=min(1, max_size), max_size=max_size))
+    return [(key, at + draw(near)) for key, at in some + strangers]
 
 
 def events_of(table: EventTable, rows: Iterable[SourceEvent]) -> list[WindowEvent]:
@@ -198,9 +199,18 @@ def events_of(table: EventTable, rows: Iterable[SourceEvent]) -> list[WindowEven
     ]
 
 
+@cache
+def _input_types() -> st.SearchStrategy[FeatureType]:
+    numbers = st.sampled_from(_NUMBERS)
+    # Chosen first: `|` would weigh each of the many kinds of types as much as all numbers together.
+    kinds = st.sampled_from([numbers, numbers, numbers.map(Array), feature_types()])
+    return kinds.flatmap(lambda kind: kind)
+
+
 def _keys(table: EventTable, nulls: bool) -> st.SearchStrategy[tuple[Any, ...]]:
     whole = st.tuples(*(values(dtype, nulls=False) for dtype in table.keys.values()))
-    return whole | whole | st.tuples(*map(values, table.keys.values())) if nulls else whole
+    parts = st.tuples(*map(values, table.keys.values()))
+    return st.integers(0, 5).flatmap(lambda one: whole if one else parts) if nulls else whole
 
 
 def _ids(dtype: FeatureType) -> st.SearchStrategy[list[Any]]:
