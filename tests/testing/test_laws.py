@@ -284,4 +284,4 @@ def test_importing_the_checks_does_not_import_hypothesis() -> None:
 def test_the_hint_is_about_the_law_that_is_broken() -> None:
     with pytest.raises(BrokenLaw, match=r"frozenset\(\{.*has no place in a state") as caught:
         check_aggregation(SetState)
-    assert "override to_bytes and from_bytes" in str(caught.value)
+    assert "override to_bytes, from_bytes" in str(caught.value)

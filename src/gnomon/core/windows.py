@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["FOREVER", "Kind", "Side", "Window", "label_of", "window_of"]
+__all__ = ["FOREVER", "Kind", "Side", "Window", "label_of", "window_of", "words_of"]
 
 Instants = TypeVar("Instants", int, "npt.NDArray[np.int64]")
 """One instant in µs, or an array of them."""
@@ -181,6 +181,20 @@ def label_of(window: Window) -> str:
     """
     size = "lifetime" if window.size is None else window.size
     return f"{size}_offset_{duration_text(window.offset)}" if window.offset else size
+
+
+def words_of(window: Window) -> str:
+    """The window in words, all that tells it from others.
+
+    >>> words_of(Window("30d", hop="1h", offset="7d")), words_of(Window("5m", kind="tumbling")), words_of(Window(None))
+    ('30d hop 1h offset 7d', '5m tumbling', 'lifetime')
+    """
+    words = ["lifetime" if window.size is None else window.size]
+    words += ["tumbling"] if window.tumbling else []
+    words += [f"hop {duration_text(window.hop)}"] if window.hop else []
+    words += [f"offset {duration_text(window.offset)}"] if window.offset else []
+    words += ["closed right"] if window.closed == "right" else []
+    return " ".join(words)
 
 
 def _size(given: timedelta | str | None) -> tuple[str | None, timedelta | None]:

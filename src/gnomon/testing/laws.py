@@ -301,7 +301,7 @@ LAWS: Mapping[str, Law] = {
 _HINT = "a state stands for a multiset of events and is a value; add floats up in an agg.ExactSum."
 _HINTS: Mapping[Law, str] = {
     _fits_gives: "give a value of the type `gives` says, or None; leave out values it cannot take, or their type.",
-    _survives_bytes: "make states of tuples of numbers, texts, bytes and exact sums, or override to_bytes and from_bytes.",
+    _survives_bytes: "make states of tuples of numbers, texts, bytes and exact sums; or override to_bytes, from_bytes.",
 }
 
 
