@@ -137,10 +137,8 @@ def test_aggregations_are_shown_in_words(applied: Path, run: Run) -> None:
     assert run("apply").code == 0
     assert "count_1h, count_7d, bikes_some" in run("feature-views", "list").out
     described = run("feature-views", "describe", "busy").out
-    assert (
-        "aggregations:\n- count() over 1h, 7d hop 1h\n- bikes_some: mean(bikes) over 1d where bikes > 0 and bikes < 100\n"
-        in described
-    )
+    assert "- count() over 1h, 7d hop 1h\n" in described
+    assert "- bikes_some: mean(bikes) over 1d where bikes > 0 and bikes < 100\n" in described
     document = run("feature-views", "describe", "busy", "--json").json
     assert document["aggregations"][1]["where"] == "bikes > 0 and bikes < 100"
     (applied / "more.py").write_text(WINDOWED.replace('"1d"', '"2d"'))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,11 +81,11 @@ ASKED = {
 
 
 @pytest.fixture
-def store(store: FeatureStore, repo: Path) -> Iterator[FeatureStore]:
+def store(store: FeatureStore, repo: Path) -> FeatureStore:
     (repo / "payments").mkdir()
     pq.write_table(PAYMENTS, repo / "payments" / "a.parquet")
     store.apply([everything])
-    yield store
+    return store
 
 
 def columns(store: FeatureStore, features: Any, asked: dict[str, list], **how: Any) -> dict[str, list]:

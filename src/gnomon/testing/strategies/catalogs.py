@@ -97,7 +97,7 @@ def _views(draw: st.DrawFn, entities: list[Entity], sources: list[FileSource]) -
         tags=_about["tags"],
     )
     some = draw(st.lists(fields, max_size=3, unique_by=lambda one: one.name))
-    features = {"schema": some, "ttl": draw(st.none() | _spans)}
+    features: dict[str, Any] = {"schema": some, "ttl": draw(st.none() | _spans)}
     if draw(st.booleans()):
         features = draw(_windowed([one for one in some if not one.name.startswith("f")], keys))
     return FeatureView(
@@ -106,7 +106,7 @@ def _views(draw: st.DrawFn, entities: list[Entity], sources: list[FileSource]) -
         entities=tuple(about),
         online=draw(st.booleans()),
         version=draw(st.integers(1, 3)),
-        **{**features, "schema": (*declared, *features["schema"])},
+        **{**features, "schema": [*declared, *features["schema"]]},
         **{name: draw(strategy) for name, strategy in _about.items()},
     )
 
