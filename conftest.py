@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +52,7 @@ class Blocks(pytest.Item):
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / FOLDER
             folder.mkdir()
-            with contextlib.chdir(folder):
+            with contextlib.chdir(folder), importing_from(folder):
                 run(document)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
@@ -61,6 +62,20 @@ class Blocks(pytest.Item):
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where and what this is."""
         return self.path, 0, f"blocks of {self.path.relative_to(ROOT)}"
+
+
+@contextlib.contextmanager
+def importing_from(folder: Path) -> Iterator[None]:
+    """Modules that a page writes can be imported, as by a script in that folder; then all is as before."""
+    path, modules = list(sys.path), set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        for name in set(sys.modules) - modules:
+            if str(getattr(sys.modules[name], "__file__", None)).startswith(str(folder)):
+                del sys.modules[name]
 
 
 def run(document: Document) -> None:

@@ -114,3 +114,32 @@ def test_keys_without_effect_are_noted_to_people(repo: Path, run: Run) -> None:
     config.write_text(config.read_text() + "flags: {}\n")
     assert "Note: no effect here: flags" in run("plan").err
     assert run("plan", "--json").err == ""
+
+
+WINDOWED = """
+from gnomon import FeatureView, Window, agg
+from features import readings, station
+
+busy = FeatureView(
+    name="busy",
+    entities=[station],
+    source=readings,
+    aggregations=[
+        agg.count(over=["1h", Window("7d", hop="1h")]),
+        agg.mean("bikes", over="1d", where="bikes > 0 and bikes < 100", name="bikes_some"),
+    ],
+)
+"""
+
+
+def test_aggregations_are_shown_in_words(applied: Path, run: Run) -> None:
+    (applied / "more.py").write_text(WINDOWED)
+    assert run("apply").code == 0
+    assert "count_1h, count_7d, bikes_some" in run("feature-views", "list").out
+    described = run("feature-views", "describe", "busy").out
+    assert "- count() over 1h, 7d hop 1h\n" in described
+    assert "- bikes_some: mean(bikes) over 1d where bikes > 0 and bikes < 100\n" in described
+    document = run("feature-views", "describe", "busy", "--json").json
+    assert document["aggregations"][1]["where"] == "bikes > 0 and bikes < 100"
+    (applied / "more.py").write_text(WINDOWED.replace('"1d"', '"2d"'))
+    assert "    aggregations.bikes_some.over: [1d] → [2d]" in run("plan").out

@@ -141,8 +141,11 @@ def test_types_that_do_not_fit_are_told_what_does(name: str, data: st.DataObject
         ("sum", {"length": 0}, "length is 0"),
         ("sum", {"length": 65_537}, "from 1 to 65,536"),
         ("last", {"length": 2}, "last does not work on vectors"),
-        ("custom", {"place": "nowhere:Nothing"}, "there is no aggregation at 'nowhere:Nothing'"),
-        ("custom", {"place": "decimal:Decimal"}, "is no aggregation"),
+        ("custom", {"place": "Nothing"}, "there is no aggregation at 'Nothing': it names no module and class"),
+        ("custom", {"place": None}, "there is no aggregation at None"),
+        ("custom", {}, "custom needs its argument 'place'"),
+        ("last_n", {}, "last_n needs its argument 'n'"),
+        ("approx_percentile", {"relative_error": 0.1}, "approx_percentile needs its argument 'q'"),
     ],
 )
 def test_mistakes_in_arguments_say_what_to_write(name: str, arguments: dict[str, Any], words: str) -> None:

@@ -112,7 +112,7 @@ def test_a_lifetime_is_left_never() -> None:
     [
         ({"size": "0s"}, "window of size '0s' holds nothing"),
         ({"size": timedelta(0)}, "holds nothing"),
-        ({"size": timedelta(seconds=-1)}, "it is zero or more"),
+        ({"size": timedelta(seconds=-1)}, "ends before it begins"),
         ({"size": "-1h"}, "'-1h' is no duration"),
         ({"size": ""}, "'' is no duration"),
         ({"size": "24"}, "'24' is no duration"),

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
-from gnomon import Entity, FeatureService, FeatureView, Field, FileSource
+from gnomon import Entity, FeatureService, FeatureView, Field, FileSource, Window, agg
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.codec import fingerprint
 from gnomon.errors import DefinitionError
@@ -112,3 +112,44 @@ def test_what_is_still_referred_to_cannot_be_taken_out() -> None:
     gone = [one for one in diff(Catalog.of([view]), Catalog()) if one.kind == "Entity"]
     with pytest.raises(DefinitionError, match="refers to entity 'user', which is not there"):
         apply_changes(Catalog.of([view]), gone)
+
+
+def windowed(*aggregations: agg.Aggregation) -> Catalog:
+    return Catalog.of([replace(view, schema=(), aggregations=aggregations)])
+
+
+def test_a_changed_aggregation_is_told_by_what_changed_in_it() -> None:
+    before = windowed(
+        agg.count(over=["1d", "7d"]),
+        agg.sum("x", over="7d", where="ok", name="good"),
+        agg.last_n("x", 3, over=Window("1d", offset="7d", closed="right")),
+    )
+    after = windowed(
+        agg.count(over=["1d", Window("7d", hop="1h")]),
+        agg.sum("x", over="7d", where="not ok", name="good"),
+        agg.max("x", over=Window("5m", kind="tumbling"), where="ok"),
+    )
+    (change,) = diff(before, after)
+    assert render(change).splitlines() == [
+        "~ feature view profile@1 (changes values)",
+        "    aggregations.count().over: [1d, 7d] → [1d, 7d hop 1h]",
+        "    aggregations.good.where: ok → 'not ok'",
+        "    aggregations.last_n(x, n=3): last_n(x, n=3) over 1d offset 7d closed right → not set",
+        "    aggregations.max(x): not set → max(x) over 5m tumbling where ok",
+    ]
+
+
+def test_aggregations_alike_but_for_their_windows_are_told_apart() -> None:
+    before = windowed(agg.sum("x", over="1d"), agg.sum("x", over="7d"))
+    (change,) = diff(before, windowed(agg.sum("x", over="1d"), agg.sum("x", over=Window(None))))
+    assert render(change).splitlines()[1:] == [
+        "    aggregations.sum(x) over 7d: sum(x) over 7d → not set",
+        "    aggregations.sum(x) over lifetime: not set → sum(x) over lifetime",
+    ]
+
+
+def test_the_order_of_aggregations_is_the_order_of_features() -> None:
+    one, other = agg.count(over="1d"), agg.sum("x", over="1d")
+    (change,) = diff(windowed(one, other), windowed(other, one))
+    assert change.changes_values
+    assert render(change).splitlines()[1] == "    aggregations (order): [count(), sum(x)] → [sum(x), count()]"

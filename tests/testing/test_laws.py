@@ -110,6 +110,17 @@ class LossyBytes(Numbers):
         return tuple(value for (value,) in struct.iter_unpack("<i", raw))
 
 
+class SetState(Numbers):
+    def empty(self) -> Any:
+        return frozenset()
+
+    def add(self, state: Any, value: int) -> Any:
+        return state | {value}
+
+    def merge(self, left: Any, right: Any) -> Any:
+        return left | right
+
+
 class CountsMerges(Numbers):
     def merge(self, left: Any, right: Any) -> Any:
         return (*left, *right, 0)
@@ -185,6 +196,7 @@ def test_what_keeps_the_laws_passes(own: type[Custom]) -> None:
         (TakesNoZero, "it takes every value"),
         (AppendsToItsState, "leave what they are handed"),
         (LossyBytes, "has been bytes"),
+        (SetState, "has been bytes"),
         (CountsMerges, "with the empty state"),
         (LeftIsRight, "no direction"),
         (WeighsMerges, "either pair may come first"),
@@ -267,3 +279,9 @@ def test_which_values_are_of_a_type(value: Any, dtype: FeatureType, fits: bool) 
 def test_importing_the_checks_does_not_import_hypothesis() -> None:
     code = "import sys, gnomon.testing; print('hypothesis' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_the_hint_is_about_the_law_that_is_broken() -> None:
+    with pytest.raises(BrokenLaw, match=r"frozenset\(\{.*has no place in a state") as caught:
+        check_aggregation(SetState)
+    assert "override to_bytes, from_bytes" in str(caught.value)

@@ -134,8 +134,21 @@ def _group(what: str, plural: str, columns: list[str], row: Callable[[Any], list
 def _as_yaml(document: dict[str, Any]) -> str:
     import yaml
 
-    named = {key: document[key] for key in ("kind", "name")} | document
-    return yaml.safe_dump(named, sort_keys=False, allow_unicode=True).rstrip()
+    named = {key: document[key] for key in ("kind", "name")} | _worded(document)
+    return yaml.safe_dump(named, sort_keys=False, allow_unicode=True, width=1_000).rstrip()
+
+
+def _worded(value: Any) -> Any:
+    """A document with its windows and aggregations in words."""
+    from gnomon.plan.changes import shown
+
+    if isinstance(value, list):
+        return [_worded(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("kind") in ("Aggregation", "Window"):
+        return {value["name"]: shown(value)} if "name" in value else shown(value)
+    return {name: _worded(one) for name, one in value.items()}
 
 
 COMMANDS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ class Session:
         """The repo's store."""
         from gnomon.store import FeatureStore
 
+        if str(self.repo) not in sys.path:
+            sys.path.append(str(self.repo))  # where the repo's own aggregations are imported from
         return FeatureStore(self.repo)
 
     def reads(self, given: str) -> str:

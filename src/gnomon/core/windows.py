@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["FOREVER", "Kind", "Side", "Window", "label_of", "window_of"]
+__all__ = ["FOREVER", "Kind", "Side", "Window", "label_of", "window_of", "words_of"]
 
 Instants = TypeVar("Instants", int, "npt.NDArray[np.int64]")
 """One instant in µs, or an array of them."""
@@ -168,7 +168,9 @@ def window_of(owner: str, given: Any) -> Window:
             return Window(given)
         except DefinitionError as wrong:
             raise DefinitionError(f"{owner}: {wrong.what}", hint=wrong.hint) from None
-    raise DefinitionError(f"{owner}: {given!r} is no window.", hint='write "24h", or Window("30d", hop="1h").')
+    raise DefinitionError(
+        f"{owner}: {given!r} is no window.", hint='write "24h", or Window("30d", hop="1h"); several stand in a list.'
+    )
 
 
 def label_of(window: Window) -> str:
@@ -181,19 +183,35 @@ def label_of(window: Window) -> str:
     return f"{size}_offset_{duration_text(window.offset)}" if window.offset else size
 
 
+def words_of(window: Window) -> str:
+    """The window in words, all that tells it from others.
+
+    >>> words_of(Window("30d", hop="1h", offset="7d")), words_of(Window("5m", kind="tumbling")), words_of(Window(None))
+    ('30d hop 1h offset 7d', '5m tumbling', 'lifetime')
+    """
+    words = ["lifetime" if window.size is None else window.size]
+    words += ["tumbling"] if window.tumbling else []
+    words += [f"hop {duration_text(window.hop)}"] if window.hop else []
+    words += [f"offset {duration_text(window.offset)}"] if window.offset else []
+    words += ["closed right"] if window.closed == "right" else []
+    return " ".join(words)
+
+
 def _size(given: timedelta | str | None) -> tuple[str | None, timedelta | None]:
     """The size as a text without spaces, and as a duration."""
     if given is None:
         return None, None
+    if isinstance(given, timedelta) and given < timedelta(0):
+        raise DefinitionError(f"window of size {given} ends before it begins.", hint=_SIZES)
     span = _span("window", "size", given)
     assert span is not None
     text = "".join(given.split()) if isinstance(given, str) else duration_text(span)
     if not span:
-        raise DefinitionError(
-            f"window of size {text!r} holds nothing.",
-            hint="a window is longer than zero; Window(None) is a lifetime.",
-        )
+        raise DefinitionError(f"window of size {text!r} holds nothing.", hint=_SIZES)
     return text, span
+
+
+_SIZES = "a window is longer than zero; Window(None) is a lifetime."
 
 
 def _span(owner: str, name: str, given: timedelta | str | None) -> timedelta | None:

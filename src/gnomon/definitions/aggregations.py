@@ -64,7 +64,8 @@ class Aggregation:
         try:
             self.made()
         except DefinitionError as wrong:
-            raise DefinitionError(f"{owner}: {wrong.what}", instead=wrong.instead, hint=wrong.hint) from None
+            what = wrong.what if self.name else wrong.what.removeprefix(f"{self.function}: ")  # which the owner says
+            raise DefinitionError(f"{owner}: {what}", instead=wrong.instead, hint=wrong.hint) from None
 
     @property
     def shown(self) -> str:

@@ -68,14 +68,23 @@ def decode(document: Mapping[str, Any], resolve: Resolve) -> Any:
         raise DefinitionError(f"no definition is called {kind!r}.", instead=f"There are: {', '.join(CLASSES)}.")
     fields = {one.name: one for one in dataclasses.fields(cls)}
     values = {name: value for name, value in document.items() if name != "kind"}
+    shown = document.get("name") or document.get("function")
     if unknown := values.keys() - fields.keys():
         raise DefinitionError(
-            f"{kind} {document.get('name')!r} has an unknown field {min(unknown)!r}.",
+            f"{kind} {shown!r} has an unknown field {min(unknown)!r}.",
             hint="it may have been written by a newer gnomon: upgrade (pip install -U gnomon).",
         )
     if lacking := [name for name, one in fields.items() if name not in values and _default(one) is dataclasses.MISSING]:
-        raise DefinitionError(f"{kind} {document.get('name')!r} lacks {lacking[0]!r}.")
-    return cls(**{name: _decode(value, fields[name], resolve) for name, value in values.items()})
+        raise DefinitionError(f"{kind} {shown!r} lacks {lacking[0]!r}.")
+    try:
+        decoded = {name: _decode(value, fields[name], resolve) for name, value in values.items()}
+    except DefinitionError as wrong:
+        if cls is not FeatureView or wrong.what.startswith("feature view"):
+            raise
+        raise DefinitionError(
+            f"feature view {shown!r}: {wrong.what}", instead=wrong.instead, hint=wrong.hint
+        ) from wrong
+    return cls(**decoded)
 
 
 def fingerprint(definition: Definition) -> str:

@@ -89,7 +89,9 @@ class FileSource:
                 hint="leave created_timestamp_column out; a delay says how much later rows are known.",
             )
         if columns["operation"] and not columns["event_id"]:
-            raise DefinitionError(f"{owner} has an operation and no event_id.", hint="say which event a row deletes.")
+            raise DefinitionError(
+                f"{owner} has an operation and no event_id.", hint="event_id= names the column that says which event."
+            )
         check_texts(owner, name=self.name, description=self.description, owner=self.owner)
         put(
             self,

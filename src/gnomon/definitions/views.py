@@ -337,7 +337,7 @@ def _aggregations(owner: str, given: Any) -> tuple[Aggregation, ...]:
 def _of_one_name(owner: str, name: str, sharing: Sequence[Aggregation]) -> DefinitionError:
     """Aggregations would make two features of one name, or one would by two windows of one size."""
     if len(sharing) > 1:
-        said = listing(f"{one.shown} where {one.where}" if one.where else one.shown for one in sharing)
+        said = listing(map(_told, sharing))
         hint = "give one of them a name of its own: name='…'."
     else:
         said = f"two windows of {sharing[0].shown}"
@@ -363,12 +363,15 @@ def _windowed(
     """
     columns = dict.fromkeys(column for one in aggregations for column in one.columns)
     features = [name for one in aggregations for name in one.feature_names]
-    for name in features:
-        if name in columns or name in keys:
-            what = "a join key" if name in keys else "a column that it is made from"
-            raise DefinitionError(
-                f"{owner}: feature {name!r} is called like {what}.", hint="give the aggregation another name."
-            )
+    for one in aggregations:
+        for name in one.feature_names:
+            if name in columns or name in keys:
+                what = "a join key" if name in keys else "a column that an aggregation looks at"
+                raise DefinitionError(
+                    f"{owner}: feature {name!r} of aggregation {_told(one)} is called like {what}.",
+                    hint="give the aggregation another name.",
+                )
+    _check_lengths(owner, aggregations)
     if unknown := [one.name for one in declared if one.name not in columns and one.name not in features]:
         raise DefinitionError(
             f"{owner}: schema has {unknown[0]!r}, which no aggregation looks at.",
@@ -381,6 +384,26 @@ def _windowed(
         return (), known
     dtypes = {one.name: one.dtype for one in known}
     return tuple(field for one in aggregations for field in _features(owner, one, dtypes)), known
+
+
+def _told(aggregation: Aggregation) -> str:
+    """An aggregation by function, column and condition, as a name does not tell it from one of the same name."""
+    of_all = f"{aggregation.function}({aggregation.column and repr(aggregation.column)})"
+    return f"{of_all} where {aggregation.where}" if aggregation.where else of_all
+
+
+def _check_lengths(owner: str, aggregations: Sequence[Aggregation]) -> None:
+    """Refuse to take vectors of one column to be of two lengths."""
+    lengths: dict[str, Aggregation] = {}
+    for one in aggregations:
+        length = one.arguments.get("length")
+        if length is not None and lengths.setdefault(one.column, one).arguments["length"] != length:
+            other = lengths[one.column]
+            raise DefinitionError(
+                f"{owner}: aggregations {other.shown} and {one.shown} take the vectors of one column to have "
+                f"{other.arguments['length']} and {length} elements.",
+                hint="all vectors of a column have one length: say that one.",
+            )
 
 
 def _features(owner: str, aggregation: Aggregation, columns: Mapping[str, FeatureType]) -> list[Field]:

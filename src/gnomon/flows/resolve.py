@@ -153,7 +153,7 @@ def _view(view: FeatureView, schema: pa.Schema, notes: list[str]) -> FeatureView
         inputs = tuple(_input(owner, view, column, schema) for column in view.columns)
         return replace(view, inputs=inputs, entity_columns=keys)
     for one in view.schema:
-        _check_feature(owner, one, _type(owner, "feature", one.name, schema))
+        _check_declared(f"{owner}: feature", one, _type(owner, "feature", one.name, schema))
     features = view.schema or tuple(_inferred(owner, view, schema, notes))
     if not features:
         raise DefinitionError(
@@ -167,14 +167,16 @@ def _view(view: FeatureView, schema: pa.Schema, notes: list[str]) -> FeatureView
 def _input(owner: str, view: FeatureView, column: str, schema: pa.Schema) -> Field:
     """A column that aggregations look at, with its type."""
     declared = {one.name: one for one in view.inputs}.get(column)
-    users = listing(one.shown for one in view.aggregations if column in one.columns)
-    kind = _type(owner, f"the column of aggregation {users},", column, schema)
+    users = [one for one in view.aggregations if column in one.columns]
+    owner = f"{owner}: aggregation {listing(dict.fromkeys(one.shown for one in users))}"
+    role = "column" if any(one.column == column for one in users) else "where: column"
+    kind = _type(owner, role, column, schema)
     if declared is not None:
-        _check_feature(owner, declared, kind)
+        _check_declared(f"{owner}: {role}", declared, kind)
         return declared
     if (found := from_arrow(kind)) is None:
         raise DefinitionError(
-            f"{owner}: column {column!r} of aggregation {users} is {kind}, which no type holds.",
+            f"{owner}: {role} {column!r} is {kind}, which no type holds.",
             hint="use another column, or store its parts apart.",
         )
     return Field(column, found)
@@ -193,13 +195,13 @@ def _key(owner: str, key: str, declared: Field | None, schema: pa.Schema) -> Fie
     raise DefinitionError(f"{what} is declared {declared.dtype}, but the source has {found}.", hint=f"declare {found}.")
 
 
-def _check_feature(owner: str, declared: Field, kind: pa.DataType) -> None:
+def _check_declared(what: str, declared: Field, kind: pa.DataType) -> None:
     import pyarrow.types as t
 
     found = from_arrow(kind)
     if t.is_null(kind) or (found is not None and fits(found, declared.dtype)):
         return
-    what = f"{owner}: feature {declared.name!r} is declared {declared.dtype}, but the source has "
+    what = f"{what} {declared.name!r} is declared {declared.dtype}, but the source has "
     if found is None:
         raise DefinitionError(f"{what}{kind}, which no type holds.", hint="leave it out, or store its parts apart.")
     raise DefinitionError(

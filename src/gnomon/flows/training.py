@@ -20,10 +20,11 @@ import pyarrow.parquet as pq
 from gnomon.clock import Clock, instant_text, to_micros
 from gnomon.contracts.engine import Engine
 from gnomon.contracts.registry import Snapshot
+from gnomon.core.aggregations.custom import UserFunction
 from gnomon.core.casting import cast_keys
 from gnomon.definitions.codec import fingerprint
 from gnomon.definitions.services import FeatureService
-from gnomon.errors import BackendError, MissingExtra, RequestError
+from gnomon.errors import BackendError, DefinitionError, MissingExtra, RequestError
 from gnomon.flows.files import replacing
 from gnomon.flows.frames import to_pandas
 from gnomon.flows.progress import Progress, Quiet
@@ -205,6 +206,7 @@ def get_historical_features(
         RequestError: the question cannot be understood, or the spine does not fit it.
         NotRegistered: a view or a service is unknown.
         UnknownFeature: a view has no such feature.
+        DefinitionError: the code of an own aggregation is not there, or is no longer what was registered.
     """
     asked_at = clock.now()
     views, order = resolve(snapshot.catalog, features, full_feature_names)
@@ -216,6 +218,7 @@ def get_historical_features(
         files=files or {},
         strict=strict,
     )
+    _find_own(question)
     if (entity_df is None) == (entities is None):
         raise RequestError(
             "say which rows are asked, once.",
@@ -253,6 +256,19 @@ def _said(features: Features) -> str | list[str]:
     if isinstance(features, FeatureService):
         return features.name
     return features if isinstance(features, str) else list(features)
+
+
+def _find_own(question: TrainingQuestion) -> None:
+    """See that the code of users' own aggregations is there, and is what was registered."""
+    for part in question.views:
+        asked = {feature for feature, _ in part.features}
+        for one in part.view.aggregations:
+            if isinstance(made := one.made(), UserFunction) and asked.intersection(one.feature_names):
+                try:
+                    _ = made.own
+                except DefinitionError as wrong:
+                    what = f"feature view {part.view.name!r}: aggregation {one.shown}: {wrong.what}"
+                    raise DefinitionError(what, instead=wrong.instead, hint=wrong.hint) from wrong
 
 
 def _refuse_collisions(spine: Spine, question: TrainingQuestion) -> None:

@@ -19,11 +19,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gnomon.core.windows import Window, words_of
 from gnomon.definitions.catalog import KIND_WORDS, Catalog, Key
 from gnomon.definitions.codec import Definition, encode, fingerprint
 from gnomon.definitions.views import FeatureView
 
-__all__ = ["Change", "Difference", "affected_views", "apply_changes", "diff", "differences", "render"]
+__all__ = ["Change", "Difference", "affected_views", "apply_changes", "diff", "differences", "render", "shown"]
 
 _PLAIN = re.compile(r"[\w.,@()/*+-]+(, \w+\))?")
 """Texts that need no quotes to be told from the words around them."""
@@ -73,7 +74,7 @@ class Difference:
     after: Any
 
     def __str__(self) -> str:
-        return f"{self.path}: {_shown(self.before)} → {_shown(self.after)}"
+        return f"{self.path}: {shown(self.before)} → {shown(self.after)}"
 
 
 def diff(before: Catalog, after: Catalog) -> tuple[Change, ...]:
@@ -162,28 +163,53 @@ def _differ(path: str, old: Any, new: Any) -> list[Difference]:
 def _by_name(value: Any) -> dict[str, Any] | None:
     """A list of documents as name → document, or None if it is no such list; nothing is the empty list."""
     members = [] if value is None else value
-    if not isinstance(members, list) or not all(isinstance(one, dict) and "kind" in one for one in members):
+    if not isinstance(members, list) or not all(_has_name(one) for one in members):
         return None
     named = {_name(one): one for one in members}
+    if len(named) < len(members):  # aggregations alike but for windows and conditions
+        named = {shown(one): one for one in members}
     return named if len(named) == len(members) and (named or value is not None) else None
 
 
+def _has_name(member: Any) -> bool:
+    """Whether it is a document that is told from its siblings by what it is called; windows are their own names."""
+    return isinstance(member, dict) and "kind" in member and member["kind"] != "Window"
+
+
 def _name(document: Mapping[str, Any]) -> str:
+    if document["kind"] == "Aggregation":
+        return str(document.get("name") or _function(document))
     view = document.get("view")
     return str(document.get("name") or (view["name"] if view else ""))
 
 
-def _shown(value: Any) -> str:
+def _function(document: Mapping[str, Any]) -> str:
+    """An aggregation's function of a column, with its arguments: `last_n(amount, n=3)`."""
+    arguments = (f"{name}={shown(one)}" for name, one in document.get("arguments", {}).items())
+    return f"{document['function']}({', '.join(filter(None, (document.get('column'), *arguments)))})"
+
+
+def _aggregation(document: Mapping[str, Any]) -> str:
+    where = f" where {document['where']}" if "where" in document else ""
+    return f"{_function(document)} over {', '.join(map(shown, document['over']))}{where}"
+
+
+def shown(value: Any) -> str:
+    """A value of a document, or a document within one, for people."""
     if value is None:
         return "not set"
     if isinstance(value, str):
         return value if _PLAIN.fullmatch(value) else repr(value)
     if isinstance(value, list):
-        return f"[{', '.join(_shown(one) for one in value)}]"
+        return f"[{', '.join(map(shown, value))}]"
     if not isinstance(value, dict):
         return str(value)
     if "ref" in value:
         return str(value["name"])
     if value.get("kind") == "Field":
         return str(value["dtype"])
-    return f"{{{', '.join(f'{name}: {_shown(one)}' for name, one in value.items() if name != 'kind')}}}"
+    if value.get("kind") == "Window":
+        return words_of(Window(**{name: one for name, one in value.items() if name != "kind"}))
+    if value.get("kind") == "Aggregation":
+        return _aggregation(value)
+    return f"{{{', '.join(f'{name}: {shown(one)}' for name, one in value.items() if name != 'kind')}}}"

@@ -98,7 +98,7 @@ def check_aggregation(
             raise BrokenLaw(
                 f"{_name_of(function)} breaks a law of aggregations: {law}.",
                 instead=f"With {one}: {how}.",
-                hint="a state stands for a multiset of events and is a value; add floats up in an agg.ExactSum.",
+                hint=_HINTS.get(pairs, _HINT),
                 law=law,
                 example=one,
             )
@@ -108,8 +108,7 @@ class _Unplaced(UserFunction):
     """A user's class that need not be found by its name, so that tests may define theirs where they stand."""
 
     def __init__(self, kind: type[Custom]) -> None:
-        object.__setattr__(self, "place", f"{kind.__module__}:{kind.__qualname__}")
-        object.__setattr__(self, "code", "")
+        UserFunction.__init__(self, f"{kind.__module__}:{kind.__qualname__}")
         object.__setattr__(self, "kept", kind())
 
     @property
@@ -219,12 +218,20 @@ def _fits_gives(function: Function, example: Example) -> Pairs:
 def _changes_nothing(function: Function, example: Example) -> Pairs:
     one, other, _ = _parts(function, example)
     events = example.events
-    before = function.to_bytes(one), function.to_bytes(other), copy.deepcopy(events)
+    before = _kept(function, one), _kept(function, other), copy.deepcopy(events)
     function.merge(one, other)
     for event in events:
         function.add(one, event, example.dtype)
     function.result(one, example.dtype)
-    yield before, (function.to_bytes(one), function.to_bytes(other), events)
+    yield before, (_kept(function, one), _kept(function, other), events)
+
+
+def _kept(function: Function, state: Any) -> bytes:
+    """What a later change of a state shows in; of one that cannot be bytes, which another law is about, nothing."""
+    try:
+        return function.to_bytes(state)
+    except Exception:  # whatever a user's method raises
+        return b""
 
 
 def _survives_bytes(function: Function, example: Example) -> Pairs:
@@ -290,6 +297,12 @@ LAWS: Mapping[str, Law] = {
     "add_many is add, one by one": _adds_many,
 }
 """Every law by its sentence, in the order they are tried."""
+
+_HINT = "a state stands for a multiset of events and is a value; add floats up in an agg.ExactSum."
+_HINTS: Mapping[Law, str] = {
+    _fits_gives: "give a value of the type `gives` says, or None; leave out values it cannot take, or their type.",
+    _survives_bytes: "make states of tuples of numbers, texts, bytes and exact sums; or override to_bytes, from_bytes.",
+}
 
 
 def is_of(value: Any, dtype: FeatureType) -> bool:

@@ -78,6 +78,8 @@ def test_a_document_keeps_the_hash_of_the_code() -> None:
     made = agg.custom(own_aggregations.GeometricMean, "x", over="1h")
     assert made.feature_names == ("x_geometric_mean_1h",)
     assert made.arguments["place"] == "own_aggregations:GeometricMean"
-    with pytest.raises(DefinitionError, match="is not what it was when it was registered") as caught:
-        Aggregation(function="custom", column="x", over=["1h"], arguments={**made.arguments, "code": "0" * 16})
+    assert made.arguments["gives"] == "Float64"
+    changed = Aggregation(function="custom", column="x", over=["1h"], arguments={**made.arguments, "code": "0" * 16})
+    with pytest.raises(DefinitionError, match="is not what it was when the view was applied") as caught:
+        assert changed.made().own  # type: ignore[attr-defined]
     assert "apply the view again" in str(caught.value)

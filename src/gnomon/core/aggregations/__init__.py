@@ -22,7 +22,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from gnomon.core.aggregations.approx_distinct import ApproxCountDistinct
@@ -82,11 +82,13 @@ def function_of(name: str, arguments: Mapping[str, Any]) -> Function:
         )
     kind = FUNCTIONS[name]
     own = {key: value for key, value in arguments.items() if key != "length"}
-    known = [one.name for one in fields(kind)]
+    known = [*(one.name for one in fields(kind)), *(["length"] if kind.by_element else [])]
     if unknown := own.keys() - set(known):
         raise DefinitionError(
             f"{name} has no argument {min(unknown)!r}.",
             hint=f"it takes {listing(known)}." if known else "it takes none.",
         )
+    if lacking := [one.name for one in fields(kind) if one.default is MISSING and one.name not in own]:
+        raise DefinitionError(f"{name} needs its argument {lacking[0]!r}.", hint=f"it takes {listing(known)}.")
     inner = kind(**own)
     return Vector(inner=inner, length=arguments["length"]) if "length" in arguments else inner

@@ -108,6 +108,8 @@ class Function(ABC):
     def _way_out(self, dtype: FeatureType) -> str:
         if isinstance(dtype, Array) and self.by_element:
             return "vectors are aggregated element by element where their length is given: length=128, say."
+        if isinstance(dtype, Array):
+            return "of arrays use count, first or last."
         return "use another column, or another aggregation, such as count, last or count_distinct."
 
 

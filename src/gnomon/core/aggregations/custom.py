@@ -22,14 +22,13 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, ClassVar
 
 from gnomon.core.aggregations.base import Event, Function, Unfit
 from gnomon.core.aggregations.states import canonical, read, written
 from gnomon.core.exact import ExactSum
 from gnomon.errors import DefinitionError, listing
-from gnomon.types import FeatureType
+from gnomon.types import FeatureType, parse
 
 __all__ = ["Custom", "ExactSum", "UserFunction", "named"]
 
@@ -79,32 +78,36 @@ class Custom(ABC):
 
 @dataclass(frozen=True, slots=True)
 class UserFunction(Function):
-    """A user's own aggregation among the others.
+    """A user's own aggregation among the others: what a definition says of it is data, its class is found when it runs.
 
     Args:
         place: where its class is: `module:Class`.
         code: a hash of the class's source text, so that a change of it is a change of the definition.
-
-    Raises:
-        DefinitionError: there is no such class, it is no aggregation, or its code is no longer what was registered.
+        types: names of the types it takes; empty where only the class says.
+        gives: name of the type it gives; empty where only the class says.
     """
 
     name: ClassVar[str] = "custom"
     place: str
     code: str = ""
+    types: tuple[str, ...] = ()
+    gives: str = ""
 
     def __post_init__(self) -> None:
-        own = _found(self.place)
-        if self.code and self.code != code_of(type(own)):
+        if not isinstance(self.place, str) or not all(self.place.partition(":")):
             raise DefinitionError(
-                f"the code of {self.place!r} is not what it was when it was registered.",
-                hint="apply the view again, as a new version if models use the old values.",
+                f"there is no aggregation at {self.place!r}: it names no module and class.",
+                hint="write 'module:Class'.",
             )
 
     @property
     def own(self) -> Custom:
-        """The user's object."""
-        return _found(self.place)
+        """The user's object.
+
+        Raises:
+            DefinitionError: there is no such class, it is no aggregation, or its code is no longer what was registered.
+        """
+        return _found(self.place, self.code)
 
     @property
     def word(self) -> str:
@@ -114,11 +117,12 @@ class UserFunction(Function):
 
     def output(self, dtype: FeatureType) -> FeatureType:
         """What the class says."""
-        if dtype in self.own.takes_types:
-            return self.own.gives
-        known = listing(map(str, self.own.takes_types))
+        takes = self.types or tuple(map(str, self.own.takes_types))
+        if str(dtype) in takes:
+            return parse(self.gives) if self.gives else self.own.gives
         raise Unfit(
-            f"{self.word} takes {known}, not {dtype}.", hint=f"add {dtype} to takes_types, or use another column."
+            f"{self.word} takes {listing(takes)}, not {dtype}.",
+            hint=f"add {dtype} to takes_types, or use another column.",
         )
 
     def empty(self) -> tuple[int, Any]:
@@ -175,18 +179,37 @@ def code_of(own: type[Custom]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def named(given: Any) -> dict[str, str]:
+def named(given: Any) -> dict[str, Any]:
     """The arguments that stand for a user's class, or for its place.
 
     Raises:
-        DefinitionError: there is no such class.
+        DefinitionError: there is no such class, or it is no aggregation.
     """
     place = place_of(given)
-    return {"place": place, "code": code_of(type(_found(place)))}
+    own = _made(place, _imported(place) if isinstance(given, str) else given)
+    code = code_of(type(own))
+    _MADE[place, code] = own
+    return {"place": place, "code": code, "types": tuple(map(str, own.takes_types)), "gives": str(own.gives)}
 
 
-@cache
-def _found(place: str) -> Custom:
+_MADE: dict[tuple[str, str], Custom] = {}
+"""Users' objects by place and code: repos of one process may have different classes of one name."""
+
+
+def _found(place: str, code: str) -> Custom:
+    if (place, code) not in _MADE:
+        own = _made(place, _imported(place))
+        if code and code_of(type(own)) != code:
+            raise DefinitionError(
+                f"the code of {place!r} is not what it was when the view was applied.",
+                hint="apply the view again, as a new version if models use the old values; to make an old training "
+                "set again, put the old code back.",
+            )
+        _MADE[place, code] = own
+    return _MADE[place, code]
+
+
+def _imported(place: str) -> Any:
     module, _, name = place.partition(":")
     try:
         found: Any = importlib.import_module(module)
@@ -195,8 +218,12 @@ def _found(place: str) -> Custom:
     except (ImportError, AttributeError, ValueError) as wrong:
         raise DefinitionError(
             f"there is no aggregation at {place!r}: {wrong}.",
-            hint="name it as 'module:Class'; the module must be importable.",
+            hint="name it as 'module:Class'; the module must be importable: run where it lies, or set PYTHONPATH.",
         ) from wrong
+    return found
+
+
+def _made(place: str, found: Any) -> Custom:
     if not (isinstance(found, type) and issubclass(found, Custom)):
         raise DefinitionError(f"{place!r} is no aggregation.", hint="make it a subclass of gnomon.agg.Custom.")
     for name in ("takes_types", "gives"):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import string
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from hypothesis import strategies as st
 
+from gnomon.definitions import agg
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.entities import Entity, Field
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import FileSource
 from gnomon.definitions.views import FeatureView, Projection
+from gnomon.testing.strategies.aggregations import aggregations
 from gnomon.testing.strategies.values import feature_types, key_types
+from gnomon.types import Array
 
 __all__ = ["definitions"]
 
@@ -92,16 +96,45 @@ def _views(draw: st.DrawFn, entities: list[Entity], sources: list[FileSource]) -
         description=_about["description"],
         tags=_about["tags"],
     )
+    some = draw(st.lists(fields, max_size=3, unique_by=lambda one: one.name))
+    features: dict[str, Any] = {"schema": some, "ttl": draw(st.none() | _spans)}
+    if draw(st.booleans()):
+        features = draw(_windowed([one for one in some if not one.name.startswith("f")], keys))
     return FeatureView(
         name=draw(_names),
         source=draw(st.sampled_from(sources)),
         entities=tuple(about),
-        schema=(*declared, *draw(st.lists(fields, max_size=3, unique_by=lambda one: one.name))),
-        ttl=draw(st.none() | _spans),
         online=draw(st.booleans()),
         version=draw(st.integers(1, 3)),
+        **{**features, "schema": [*declared, *features["schema"]]},
         **{name: draw(strategy) for name, strategy in _about.items()},
     )
+
+
+@st.composite
+def _windowed(draw: st.DrawFn, columns: list[Field], keys: set[str]) -> dict[str, Any]:
+    """What makes a view a windowed one, with the types of none, some or all of the columns that are looked at.
+
+    Args:
+        draw: given by Hypothesis.
+        columns: what may be looked at; none is called like the features that are drawn, `f0`, `f1`, ….
+        keys: the view's join keys.
+    """
+    types = {one.name: one.dtype for one in columns}
+    lengths = {name: 2 for name, dtype in types.items() if isinstance(dtype, Array) and draw(st.booleans())}
+    made = [one for one in draw(aggregations(types, lengths=lengths)) if keys.isdisjoint(one.feature_names)]
+    chosen = [replace(one, where=draw(_conditions(columns))) for one in made] or [agg.count(over="1h", name="of all")]
+    used = {column for one in chosen for column in one.columns}
+    known = [one for one in columns if one.name in used and draw(st.booleans())]
+    told = draw(st.sampled_from(["schema", "inputs"]))
+    if told == "inputs":
+        known = [Field(one.name, one.dtype) for one in columns if one.name in used]
+    return {"schema": (), "aggregations": tuple(chosen), told: tuple(known)}
+
+
+def _conditions(columns: list[Field]) -> st.SearchStrategy[str]:
+    single = [one.name.replace('"', '""') for one in columns if not isinstance(one.dtype, Array)]
+    return st.sampled_from(["", *(f'"{name}" is not null' for name in single)])
 
 
 def _free(name: str) -> bool:
@@ -132,7 +165,7 @@ def _services(views: list[FeatureView]) -> st.SearchStrategy[FeatureService]:
 @st.composite
 def _projections(draw: st.DrawFn, views: list[FeatureView]) -> Projection:
     view = draw(st.sampled_from(views))
-    picked = draw(st.lists(st.sampled_from(view.feature_names), unique=True)) if view.schema else []
+    picked = draw(st.lists(st.sampled_from(view.feature_names), unique=True)) if view.feature_names else []
     # Mapped columns get a prefix no drawn join key has by chance, so that no two keys look at one column.
     renamed = draw(st.sets(st.sampled_from(view.join_keys))) if view.join_keys else set()
     return Projection(
