@@ -16,6 +16,7 @@ LIGHT = (
     "gnomon",
     "gnomon.clock",
     "gnomon.contracts.engine",
+    "gnomon.contracts.log",
     "gnomon.contracts.online",
     "gnomon.contracts.plugins",
     "gnomon.contracts.registry",

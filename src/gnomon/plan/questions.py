@@ -4,14 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gnomon.definitions.views import FeatureView
 
-__all__ = ["AsKnown", "LoadQuestion", "TrainingQuestion", "ViewQuestion"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["AsKnown", "LoadQuestion", "LogPrefix", "TrainingQuestion", "ViewQuestion"]
 
 AsKnown = Literal["now", "then"] | int
 """How much hindsight is allowed: all of it, none row by row, or what was known by an instant (µs)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LogPrefix:
+    """The events of a log up to a position, taken at one moment: what comes later is not in it.
+
+    Args:
+        files: Parquet files (absolute paths), which are never changed; the last one may hold events beyond `position`.
+        tail: the events after those in files; None where there are none.
+        position: the last event's position; 0 where there is none.
+    """
+
+    files: tuple[str, ...] = ()
+    tail: pa.Table | None = None
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,104 @@
+"""The log: where pushed events are stamped, in one order, and kept. Arrow in, Arrow out.
+
+Appended is on disk; what is on disk is never changed. Each event gets, once, a **position** (1, 2, 3 …) and a **known
+time**, which goes up along the log. A batch's **offsets**, a number per producer, are kept in the same append, so that
+a batch that is sent again is recognised. Readers see a prefix of the log, and never wait for a writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from gnomon.plan.questions import LogPrefix
+
+__all__ = ["KNOWN", "NO_OFFSETS", "POSITION", "Appended", "Log", "Logs"]
+
+POSITION = "__position"
+"""The column of positions, int64, beside an event's own columns."""
+KNOWN = "__known"
+"""The column of known times, timestamps in µs UTC, beside an event's own columns."""
+NO_OFFSETS: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended:
+    """What became of a batch.
+
+    Args:
+        first: the position of its first event.
+        last: the position of its last event; less than `first` where there is none.
+        known: the known time of its first event, µs; each further event has one µs more.
+        duplicate: whether it was there before, by its offsets, so that nothing was appended.
+    """
+
+    first: int
+    last: int
+    known: int
+    duplicate: bool = False
+
+
+class Log(Protocol):
+    """The events of one source. Every method raises `BackendError` when the log cannot be read or written."""
+
+    def append(self, batch: pa.Table, offsets: Mapping[str, int] = NO_OFFSETS) -> Appended:
+        """Stamp events and make them durable, all or none, together with their offsets.
+
+        A known time is the clock's now, or one µs after the last where the clock stands still or steps back.
+
+        Args:
+            batch: the events; no column begins with two underscores.
+            offsets: producer → the offset of its last event in the batch. Where all are at or before those in the log,
+                the batch was there before and is not appended again.
+
+        Raises:
+            ConflictError: somebody else is writing for too long; or some offsets are there already, and some are not.
+        """
+        ...
+
+    def read(self, since: int = 0, until: int | None = None) -> pa.RecordBatchReader:
+        """The events after one position, up to another or to the end, in order, as they are when it is called.
+
+        Columns `__position` and `__known` come first. Where later events have more columns, earlier ones have nulls.
+        """
+        ...
+
+    def prefix(self, until: int | None = None) -> LogPrefix:
+        """The events up to a position, or all, as an engine reads them: files that stay, and a table of the rest."""
+        ...
+
+    def position(self) -> int:
+        """The position of the last event; 0 where there is none."""
+        ...
+
+    def offsets(self) -> dict[str, int]:
+        """The greatest offset of each producer that is in the log: where a producer goes on after a crash."""
+        ...
+
+    def seal(self) -> None:
+        """Put the newest events into a form that others can read, too, before their number or their age asks for it.
+
+        Raises:
+            ConflictError: somebody else is writing for too long.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release files; closing twice is fine."""
+        ...
+
+
+class Logs(Protocol):
+    """A project's logs, one for each source."""
+
+    def log(self, source: str) -> Log:
+        """The log of a source, by its name; it is empty before the first append, and that makes its place."""
+        ...
+
+    def close(self) -> None:
+        """Close all of them; closing twice is fine."""
+        ...
