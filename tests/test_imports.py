@@ -47,6 +47,7 @@ def test_exported_names_are_exactly_these() -> None:
         "Field",
         "FileSource",
         "GnomonError",
+        "PushSource",
         "ValueType",
         "Window",
         "__version__",

@@ -8,7 +8,7 @@ from gnomon.core.windows import Window
 from gnomon.definitions import agg
 from gnomon.definitions.entities import Entity, Feature, Field
 from gnomon.definitions.services import FeatureService
-from gnomon.definitions.sources import FileSource
+from gnomon.definitions.sources import FileSource, PushSource
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import GnomonError
 from gnomon.types import ValueType
@@ -27,6 +27,7 @@ __all__ = [
     "Field",
     "FileSource",
     "GnomonError",
+    "PushSource",
     "ValueType",
     "Window",
     "__version__",

@@ -11,15 +11,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gnomon.clock import Clock, SystemClock, to_micros
-from gnomon.config import RepoConfig, load
+from gnomon.config import REJECTED, RepoConfig, load
 from gnomon.contracts import plugins
 from gnomon.contracts.engine import Engine
+from gnomon.contracts.log import Logs
 from gnomon.contracts.online import OnlineStore
 from gnomon.contracts.registry import Commit, Registry, Run, Snapshot
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.entities import Entity
 from gnomon.definitions.services import FeatureService
-from gnomon.definitions.sources import FileSource
+from gnomon.definitions.sources import PushSource, Source
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import ConfigError, DefinitionError, NotRegistered
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from gnomon.flows.apply import Plan
+    from gnomon.flows.ingest import PushReport
     from gnomon.flows.materialize import Loader, Progress, Report
     from gnomon.flows.read import OnlineResponse, Reader
     from gnomon.flows.training import TrainingSet
@@ -77,6 +79,12 @@ class FeatureStore:
     def engine(self) -> Engine:
         """What reads sources and answers training questions."""
         made: Engine = self._make("engines", self.config.offline_store.type, self.config.offline_store.options)
+        return made
+
+    @cached_property
+    def logs(self) -> Logs:
+        """Where pushed events are kept."""
+        made: Logs = self._make("logs", self.config.log.type, self.config.log.options)
         return made
 
     @cached_property
@@ -186,6 +194,44 @@ class FeatureStore:
             entities=entities,
             start_date=start_date,
             end_date=end_date,
+            logs=self.logs,
+        )
+
+    def push(
+        self,
+        push_source_name: str | PushSource,
+        df: Any,
+        to: str = "offline",
+        *,
+        offsets: Mapping[str, int] | None = None,
+    ) -> PushReport:
+        """Append events to a push source's log, each stamped with the instant it is known from; on disk on return.
+
+        Rows that do not fit the source are not pushed; the report says why, and a file keeps them.
+
+        Args:
+            push_source_name: the source.
+            df: the events: a pandas, Polars or Arrow table, a dict of columns, a list of dicts, a path or a SQL query.
+            to: "offline": into the log, which training sets read. Nothing else is there yet.
+            offsets: producer → the offset of its last event among these; events sent again are recognised by it.
+
+        Raises:
+            NotRegistered: there is no such push source.
+            RequestError: the columns do not fit the source.
+            BackendError: the log cannot be written; nothing was appended.
+            ConflictError: somebody else is writing for too long, or a part of the events is in the log already.
+        """
+        from gnomon.flows.ingest import push
+
+        return push(
+            self.snapshot(),
+            self.engine,
+            self.logs,
+            push_source_name,
+            df,
+            to=to,
+            offsets=offsets or {},
+            rejects=self.repo_path / REJECTED,
         )
 
     def reproduce(self, made: pa.Table | str | Path) -> TrainingSet:
@@ -200,7 +246,7 @@ class FeatureStore:
         """
         from gnomon.flows.reproduce import reproduce
 
-        return reproduce(self.registry, self.engine, self.clock, made)
+        return reproduce(self.registry, self.engine, self.clock, made, self.logs)
 
     def get_online_features(
         self,
@@ -305,7 +351,7 @@ class FeatureStore:
         """All entities, by name."""
         return _by_name(self.catalog().entities)
 
-    def list_data_sources(self) -> list[FileSource]:
+    def list_data_sources(self) -> list[Source]:
         """All data sources, by name."""
         return _by_name(self.catalog().sources)
 
@@ -325,7 +371,7 @@ class FeatureStore:
         """
         return _named(self.catalog().entities, name, "entity")
 
-    def get_data_source(self, name: str) -> FileSource:
+    def get_data_source(self, name: str) -> Source:
         """A data source.
 
         Raises:
@@ -354,7 +400,7 @@ class FeatureStore:
         self._known = None
 
     def teardown(self) -> None:
-        """Remove the project's online tables, definitions and history; sources and other projects stay."""
+        """Remove the project's online tables, definitions and history; sources, logs and other projects stay."""
         if self.config.online_store is not None:
             for table in self.online.tables(self.project):
                 self.online.drop(table)
@@ -363,7 +409,7 @@ class FeatureStore:
 
     def close(self) -> None:
         """Release files and connections; the store opens them again if it is used again."""
-        for name in ("_reader", "online", "registry", "engine"):
+        for name in ("_reader", "online", "logs", "registry", "engine"):
             part = self.__dict__.pop(name, None)
             if part is not None and name != "_reader":
                 part.close()

@@ -9,6 +9,7 @@ True
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -195,6 +196,13 @@ def to_arrow(dtype: FeatureType) -> pa.DataType:
         "Bytes": pa.binary(),
         "UnixTimestamp": pa.timestamp("us", tz="UTC"),
     }[dtype.name]
+
+
+def arrow_schema(columns: Iterable[tuple[str, FeatureType]]) -> pa.Schema:
+    """The Arrow schema of columns of these names and types."""
+    import pyarrow as pa
+
+    return pa.schema([(name, to_arrow(dtype)) for name, dtype in columns])
 
 
 def from_arrow(arrow: pa.DataType) -> FeatureType | None:

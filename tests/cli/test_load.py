@@ -51,3 +51,41 @@ def test_teardown_removes_the_project_and_leaves_the_files(loaded: Path, run: Ru
     assert (loaded / "features.py").exists()
     assert (loaded / "data" / "stations.parquet").exists()
     assert run("apply", "--json").json["version"] == 1
+
+
+PUSHED = """
+from gnomon import Entity, FeatureView, Field, PushSource
+from gnomon.types import Int64, UnixTimestamp
+
+FIELDS = [Field("bike", Int64), Field("km", Int64), Field("at", UnixTimestamp)]
+rides = FeatureView(name="rides", entities=[Entity(name="bike")], source=PushSource(name="rides", schema=FIELDS))
+"""
+
+
+def test_events_in_a_file_are_pushed_and_read_back(applied: Path, run: Run) -> None:
+    (applied / "pushed.py").write_text(PUSHED)
+    (applied / "rides.csv").write_text("bike,km,at\n1,5,2024-01-01T12:00:00Z\n2,,2024-01-02\n,3,2024-01-03\n")
+    assert run("apply").code == 0
+    said = run("push", "rides", "rides.csv", "--json")
+    assert (said.code, said.err) == (0, "")
+    assert (said.json["appended"], said.json["rejected"]) == (2, 1)
+    assert said.json["rejections"] == [{"row": 2, "reason": "'bike' is null"}]
+    told = run("push", "rides", "rides.csv")
+    assert told.out.startswith("rides: 2 events appended, positions 3 to 4, known from ")
+    assert "1 × 'bike' is null" in told.out
+    spine = "select 1::bigint as bike, timestamptz '2024-02-01' as event_timestamp"
+    answer = run("get-historical-features", "-s", spine, "-f", "rides:km", "--json")
+    assert [row["km"] for row in answer.json["preview"]] == [5]
+    assert any("pushed" in line for line in run("data-sources", "list").out.splitlines())
+
+
+def test_pushing_to_what_is_not_there(applied: Path, run: Run) -> None:
+    (applied / "rides.csv").write_text("bike\n1\n")
+    said = run("push", "rides", "rides.csv")
+    assert (said.code, said.out) == (1, "")
+    assert "no push source named 'rides' is registered" in said.err
+    (applied / "pushed.py").write_text(PUSHED)
+    run("apply")
+    said = run("push", "rides", "none.csv")
+    assert (said.code, said.out) == (1, "")
+    assert "the events cannot be read" in said.err

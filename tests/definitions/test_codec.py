@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon import Entity, FeatureService, FeatureView, Field, FileSource, Window, agg
+from gnomon import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, Window, agg
 from gnomon.definitions.aggregations import Aggregation
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.codec import CLASSES, decode, encode, fingerprint
 from gnomon.definitions.views import Projection
 from gnomon.errors import DefinitionError
 from gnomon.testing.strategies import definitions
-from gnomon.types import Bool, Float64, Int32, Int64, String
+from gnomon.types import Bool, Float64, Int32, Int64, String, UnixTimestamp
 
 
 def refuse(kind: str, name: str) -> Any:
@@ -64,6 +64,17 @@ SOURCE = FileSource(
     file_format="parquet",
     field_mapping={"a": "b"},
 )
+OLDER = FileSource(path="older.parquet", timestamp_field="at")
+EVENT = (Field("at", UnixTimestamp), Field("since", UnixTimestamp), Field("id", String), Field("op", String))
+PUSHED = PushSource(
+    name="clicks",
+    schema=EVENT,
+    timestamp_field="at",
+    event_id="id",
+    operation="op",
+    batch_source=OLDER,
+    cutover="2024-01-01",
+)
 USER = Entity(name="user", join_keys=("user_id",))
 VIEW = FeatureView(
     name="profile",
@@ -100,6 +111,19 @@ CHANGED: dict[type[Any], tuple[Any, dict[str, Any]]] = {
             "name": "people",
             "file_format": "csv",
             "field_mapping": {"a": "c"},
+            **ABOUT,
+        },
+    ),
+    PushSource: (
+        PUSHED,
+        {
+            "name": "taps",
+            "schema": (*EVENT, Field("more", Int64)),
+            "timestamp_field": "since",
+            "event_id": "op",
+            "operation": "",
+            "batch_source": dataclasses.replace(OLDER, delay=timedelta(0)),
+            "cutover": "",
             **ABOUT,
         },
     ),
@@ -174,7 +198,7 @@ def within(part: Any) -> dict[str, Any]:
     """The given part inside everything that may hold one."""
     if isinstance(part, Entity):
         return {"view": dataclasses.replace(VIEW, entities=(part,))}
-    if isinstance(part, FileSource):
+    if isinstance(part, (FileSource, PushSource)):
         return {"view": dataclasses.replace(VIEW, source=part)}
     if isinstance(part, Field):
         return {"view": dataclasses.replace(VIEW, schema=(part,))}

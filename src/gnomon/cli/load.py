@@ -1,7 +1,8 @@
-"""Commands that fill the online store."""
+"""Commands that bring data in: pushed events into their log, rows into the online store."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -55,7 +56,22 @@ def materialize_incremental(run: Session, end: str | None, views: tuple[str, ...
     _tell(run, report)
 
 
-COMMANDS = (materialize, materialize_incremental)
+@click.command(epilog=examples("gnomon push payments today.parquet", "gnomon push payments today.csv --json"))
+@click.argument("source")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.pass_obj
+def push(run: Session, source: str, file: Path) -> None:
+    """Append the events in FILE to the log of the push source SOURCE.
+
+    FILE is Parquet or CSV. Rows that do not fit the source are not pushed: they are counted, and kept in a file with
+    the reasons. Pushed twice, events are there twice, unless the source has an event_id.
+    """
+    with run.store() as store:
+        report = store.push(source, file.absolute())
+    show.answer(run, report.to_dict(), lambda: click.echo(str(report)))
+
+
+COMMANDS = (materialize, materialize_incremental, push)
 
 
 def _tell(run: Session, report: Report) -> None:

@@ -26,8 +26,18 @@ __all__ = ["FILE_NAME", "Backend", "RepoConfig", "load", "project_name"]
 FILE_NAME = "feature_store.yaml"
 HOME = ".gnomon"
 """Where everything lives that the configuration gives no place to, inside the repo."""
+REJECTED = f"{HOME}/rejected"
+"""Where rows are kept that were pushed and not right."""
 
-KEYS = ("project", "registry", "provider", "online_store", "offline_store", "entity_key_serialization_version")
+KEYS = (
+    "project",
+    "registry",
+    "provider",
+    "online_store",
+    "offline_store",
+    "log",
+    "entity_key_serialization_version",
+)
 
 IGNORED = ("coerce_tz_aware", "description", "flags", "materialization", "project_description", "tags")
 """Feast's keys that change nothing here: naive times are always UTC, materializing always streams."""
@@ -85,6 +95,7 @@ class RepoConfig:
         registry: where definitions are kept.
         online_store: where features are read from at request time; None for nowhere.
         offline_store: the engine that reads sources.
+        log: where pushed events are kept.
         provider: `local`.
         cache_ttl_seconds: how long a reader may go on with the definitions it has; 0 for ever.
         entity_key_serialization_version: accepted as Feast's, and without effect: keys have gnomon's own encoding.
@@ -102,6 +113,7 @@ class RepoConfig:
     registry: Backend = field(default_factory=lambda: _registry({}))
     online_store: Backend | None = field(default_factory=lambda: _online_store({}))
     offline_store: Backend = field(default_factory=lambda: _offline_store({}))
+    log: Backend = field(default_factory=lambda: _log({}))
     provider: str = "local"
     cache_ttl_seconds: int = 600
     entity_key_serialization_version: int | None = None
@@ -170,6 +182,7 @@ def _from_values(path: Path, values: dict[str, Any], repo: Path) -> RepoConfig:
         online = values.get("online_store", {})
         given["online_store"] = None if online in _NONE else _online_store(_mapping("online_store", "type", online))
         given["offline_store"] = _offline_store(_mapping("offline_store", "type", given.get("offline_store", {})))
+        given["log"] = _log(_mapping("log", "path", given.get("log", {})))
         return RepoConfig(repo_path=repo, ignored=tuple(key for key in values if key not in KEYS), **given)
     except ConfigError as wrong:
         raise ConfigError(f"{path}: {wrong.what}", instead=wrong.instead, hint=wrong.hint, **wrong.facts) from None
@@ -224,12 +237,20 @@ def _offline_store(given: Mapping[str, Any]) -> Backend:
     return _known("offline_store", "engines", options.pop("type", "duckdb"), options)
 
 
+def _log(given: Mapping[str, Any]) -> Backend:
+    options = dict(given)
+    kind = options.pop("type", "embedded")
+    if kind == "embedded":
+        options.setdefault("path", f"{HOME}/log")
+    return _known("log", "logs", kind, options)
+
+
 def _known(key: str, group: str, kind: Any, options: Mapping[str, Any]) -> Backend:
     """A back-end whose type is a name, and not one of those that nothing here answers to."""
     what = "registry_type" if key == "registry" else "type"
     if not isinstance(kind, str) or not kind:
         raise ConfigError(f"{key}: {what} is {kind!r}.", hint=f"{what} is the name of a back-end.")
-    instead = INSTEAD[group].get(kind)
+    instead = INSTEAD.get(group, {}).get(kind)
     if instead is not None and kind not in {entry.name for entry in metadata.entry_points(group=f"gnomon.{group}")}:
         raise ConfigError(
             f"{key}: {what} {kind!r} is not supported yet.",

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from gnomon.definitions.base import FrozenMap
+from gnomon.definitions.base import FrozenMap, duplicates
 from gnomon.definitions.codec import NAMED, Definition, decode, encode, id_of, kind_of
 from gnomon.definitions.entities import Entity
 from gnomon.definitions.services import FeatureService
-from gnomon.definitions.sources import FileSource
+from gnomon.definitions.sources import SOURCES, FileSource, PushSource, Source, file_sources
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import DefinitionError, NotRegistered, RequestError, UnknownFeature, listing
 
@@ -30,6 +30,7 @@ Key = tuple[str, str]
 KIND_WORDS = {
     "Entity": "entity",
     "FileSource": "data source",
+    "PushSource": "push source",
     "FeatureView": "feature view",
     "FeatureService": "feature service",
 }
@@ -58,9 +59,8 @@ class Catalog:
         found: dict[Key, Definition] = {}
         for one in objects:
             if not isinstance(one, NAMED):
-                raise DefinitionError(
-                    f"{one!r} is no definition.", hint="apply takes Entity, FileSource, FeatureView and FeatureService."
-                )
+                hint = f"apply takes {', '.join(cls.__name__ for cls in NAMED)}."
+                raise DefinitionError(f"{one!r} is no definition.", hint=hint)
             for reached in _reach(one):
                 _add(found, reached)
         return cls(FrozenMap(found)).relinked()
@@ -80,6 +80,7 @@ class Catalog:
             except UnknownFeature as wrong:
                 raise _picks_what_is_gone(document, wrong) from wrong
             found[kind_of(definition), id_of(definition)] = definition
+        _check_source_names(found.values())
         return cls(FrozenMap(found))
 
     def documents(self) -> list[dict[str, Any]]:
@@ -114,9 +115,9 @@ class Catalog:
         return self._of(Entity)
 
     @property
-    def sources(self) -> Mapping[str, FileSource]:
-        """Data sources by name."""
-        return self._of(FileSource)
+    def sources(self) -> Mapping[str, Source]:
+        """Data sources of every kind by name."""
+        return {**self._of(FileSource), **self._of(PushSource)}
 
     @property
     def views(self) -> Mapping[str, FeatureView]:
@@ -174,6 +175,15 @@ def _resolve(found: Mapping[Key, Definition], referring: Mapping[str, Any], kind
     )
 
 
+def _check_source_names(definitions: Iterable[Definition]) -> None:
+    """Sources of all kinds are looked up by their names alone."""
+    if twice := duplicates(one.name for one in definitions if isinstance(one, SOURCES)):
+        raise DefinitionError(
+            f"a file source and a push source are both called {twice[0]!r}.",
+            hint="give one of them another name, or drop the older one: gnomon apply --prune.",
+        )
+
+
 def _picks_what_is_gone(document: Mapping[str, Any], wrong: UnknownFeature) -> DefinitionError:
     name = f"{KIND_WORDS[document['kind']]} {document['name']!r}"
     return DefinitionError(
@@ -189,7 +199,9 @@ def _reach(definition: Any) -> Iterator[Definition]:
             yield from _reach(part.view)
     if isinstance(definition, FeatureView):
         yield from definition.entities
-        yield definition.source
+        yield from _reach(definition.source)
+    if isinstance(definition, PushSource):
+        yield from file_sources(definition)
     yield definition
 
 

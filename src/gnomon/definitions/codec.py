@@ -22,23 +22,23 @@ from gnomon.core.windows import Window
 from gnomon.definitions.aggregations import Aggregation
 from gnomon.definitions.entities import Entity, Field
 from gnomon.definitions.services import FeatureService
-from gnomon.definitions.sources import FileSource
+from gnomon.definitions.sources import FileSource, PushSource
 from gnomon.definitions.views import FeatureView, Projection
 from gnomon.errors import DefinitionError
 from gnomon.types import FeatureType
 
-Definition = Entity | FileSource | FeatureView | FeatureService
+Definition = Entity | FileSource | PushSource | FeatureView | FeatureService
 """What has a name of its own in the registry."""
 
 Resolve = Callable[[str, str], Definition]
 """Gives the definition of a kind and an id."""
 
-NAMED: tuple[type[Any], ...] = (Entity, FileSource, FeatureView, FeatureService)
+NAMED: tuple[type[Any], ...] = (Entity, FileSource, PushSource, FeatureView, FeatureService)
 CLASSES: dict[str, type[Any]] = {one.__name__: one for one in (*NAMED, Aggregation, Field, Projection, Window)}
 
 
 def kind_of(definition: Definition) -> str:
-    """The word for what it is: `Entity`, `FileSource`, `FeatureView`, `FeatureService`."""
+    """The word for what it is: `Entity`, `FileSource`, `PushSource`, `FeatureView`, `FeatureService`."""
     return type(definition).__name__
 
 

@@ -6,16 +6,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from os import PathLike, fspath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gnomon.definitions.base import FrozenMap, check_column, check_duration, check_tags, check_texts, describing, put
-from gnomon.errors import DefinitionError
+from gnomon.clock import instant_text, to_micros
+from gnomon.definitions.base import (
+    FrozenMap,
+    check_column,
+    check_duration,
+    check_name,
+    check_tags,
+    check_texts,
+    check_unreserved,
+    describing,
+    duplicates,
+    listed,
+    put,
+)
+from gnomon.definitions.entities import Field
+from gnomon.errors import DefinitionError, RequestError, listing, nearest_hint
+from gnomon.types import FeatureType, String, UnixTimestamp
 
-__all__ = ["FileSource", "Source"]
+__all__ = ["SOURCES", "FileSource", "PushSource", "Source", "file_sources"]
 
 FORMATS = ("parquet", "csv")
 
@@ -110,8 +125,112 @@ class FileSource:
         return bool(self.created_timestamp_column) or self.delay is not None
 
 
-Source = FileSource
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushSource:
+    """Events that are pushed: `store.push` stamps each, once, with the instant it is known from, and keeps it in a log.
+
+    Args:
+        name: the source's name.
+        schema: the columns of an event, join keys and event time included; taken from `batch_source` when left out.
+        timestamp_field: the column of event times, a UnixTimestamp; where left out, the batch source's, or the only
+            UnixTimestamp there is.
+        event_id: the column that names an event, so that a later one with the same id corrects it (windowed views).
+        operation: the column that says what an event does to earlier ones with its id: "upsert", as a null does, or
+            "delete" (windowed views); it needs `event_id`.
+        batch_source: files with further rows, such as those from before there was a log. Rows that are in both count
+            once: with an `event_id`, a row of the files yields to the log's with its keys and id; with a `cutover`, it
+            counts only if it happened before that.
+        cutover: the instant from which on the log has every event: rows of the files that happened before it count, and
+            events of the log that happened at or after it.
+        description: for people.
+        owner: for people.
+        tags: for people; text to text.
+
+    Raises:
+        DefinitionError: an argument is unusable, or nothing says which rows of the batch source are in the log, too.
+
+    >>> from gnomon.types import Float64, Int64
+    >>> fields = [Field("user_id", Int64), Field("amount", Float64), Field("at", UnixTimestamp)]
+    >>> PushSource(name="payments", schema=fields).timestamp_field
+    'at'
+    """
+
+    name: str
+    schema: tuple[Field, ...] = ()
+    timestamp_field: str = ""
+    event_id: str = ""
+    operation: str = ""
+    batch_source: FileSource | None = None
+    cutover: str = ""
+    description: str = describing(default="")
+    owner: str = describing(default="")
+    tags: Mapping[str, str] = describing(default_factory=FrozenMap)
+
+    if TYPE_CHECKING:
+        # What may be written, which is more than what is kept.
+        def __init__(
+            self,
+            *,
+            name: str,
+            schema: Sequence[Field] | None = (),
+            timestamp_field: str | None = "",
+            event_id: str | None = "",
+            operation: str | None = "",
+            batch_source: FileSource | None = None,
+            cutover: datetime | str | int | None = "",
+            description: str = "",
+            owner: str = "",
+            tags: Mapping[str, str] | None = None,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        owner = f"push source {check_name('push source', self.name)!r}"
+        schema = _checked_schema(owner, self.schema)
+        batch = self.batch_source
+        if batch is not None and not isinstance(batch, FileSource):
+            raise DefinitionError(f"{owner}: batch_source is {batch!r}.", hint="batch_source is a FileSource.")
+        if batch is None and not schema:
+            raise DefinitionError(
+                f"{owner} has no schema.", hint="schema=[Field(name='amount', dtype=Float64), …], or a batch_source."
+            )
+        if batch is not None and batch.name == self.name:
+            raise DefinitionError(f"{owner}: its batch source is called so, too.", hint="give one another name.")
+        said = {name: getattr(self, name) or "" for name in _PUSH_COLUMNS}
+        columns = {name: said[name] or _of_batch(batch, name) for name in _PUSH_COLUMNS}
+        for column in filter(None, columns.values()):
+            check_column(owner, column)
+        if columns["operation"] and not columns["event_id"]:
+            raise DefinitionError(
+                f"{owner} has an operation and no event_id.", hint="event_id= names the column that says which event."
+            )
+        if schema:
+            columns["timestamp_field"] = columns["timestamp_field"] or _only_instant(owner, schema)
+            _check_roles(owner, schema, columns)
+        cutover = _checked_cutover(owner, self.cutover)
+        _check_both(owner, batch, columns["event_id"], cutover)
+        check_texts(owner, description=self.description, owner=self.owner)
+        put(self, **columns, schema=schema, cutover=cutover, tags=check_tags(owner, self.tags))
+
+    @property
+    def has_known_times(self) -> bool:
+        """Whether rows say when they were known: the log's do, the files' may."""
+        return self.batch_source is None or self.batch_source.has_known_times
+
+
+Source = FileSource | PushSource
 """Any source a view can stand on."""
+
+
+def file_sources(source: Source) -> tuple[FileSource, ...]:
+    """The file sources in a source: itself, or what stands beside its log."""
+    if isinstance(source, FileSource):
+        return (source,)
+    return () if source.batch_source is None else (source.batch_source,)
+
+
+SOURCES = (FileSource, PushSource)
+
+_PUSH_COLUMNS = ("timestamp_field", "event_id", "operation")
 
 _COLUMN_ARGUMENTS = ("timestamp_field", "created_timestamp_column", "event_id", "operation")
 
@@ -142,3 +261,69 @@ def _checked_mapping(owner: str, mapping: Mapping[str, str] | None) -> FrozenMap
     if len(set(checked.values())) < len(checked):
         raise DefinitionError(f"{owner}: field_mapping gives two columns one name.", hint="give each its own.")
     return checked
+
+
+def _of_batch(batch: FileSource | None, argument: str) -> str:
+    """What a batch source says of a column, by the name that views use."""
+    column: str = getattr(batch, argument) if batch else ""
+    return batch.field_mapping.get(column, column) if batch and column else ""
+
+
+def _checked_schema(owner: str, given: Any) -> tuple[Field, ...]:
+    fields = listed(owner, "schema", given)
+    for one in fields:
+        if not isinstance(one, Field):
+            raise DefinitionError(f"{owner}: {one!r} is no Field.", hint="schema=[Field(name='age', dtype=Int64), …].")
+        check_unreserved(owner, one.name)
+    if twice := duplicates(one.name for one in fields):
+        raise DefinitionError(f"{owner}: column {twice[0]!r} stands twice.", hint="name each column once.")
+    return fields
+
+
+def _only_instant(owner: str, schema: Sequence[Field]) -> str:
+    instants = [one.name for one in schema if one.dtype == UnixTimestamp]
+    if len(instants) == 1:
+        return instants[0]
+    raise DefinitionError(
+        f"{owner}: timestamp_field is left out, and {'no column is' if not instants else 'several columns are'} "
+        f"a UnixTimestamp{'' if not instants else ': ' + listing(instants)}.",
+        hint="name the column of event times: timestamp_field=….",
+    )
+
+
+def _check_roles(owner: str, schema: Sequence[Field], columns: Mapping[str, str]) -> None:
+    """The columns that say something about an event are in its schema, and of a type that can say it."""
+    types = {one.name: one.dtype for one in schema}
+    wanted: dict[str, FeatureType | None] = {"timestamp_field": UnixTimestamp, "event_id": None, "operation": String}
+    for argument, dtype in wanted.items():
+        column = columns[argument]
+        if column and column not in types:
+            raise DefinitionError(
+                f"{owner}: {argument} {column!r} is not in its schema.",
+                instead=f"It has: {listing(types)}.",
+                hint=nearest_hint(column, types, otherwise="add a Field of that name."),
+            )
+        if column and dtype is not None and types[column] != dtype:
+            raise DefinitionError(
+                f"{owner}: {argument} {column!r} is {types[column]}.", hint=f"declare it as {dtype}, or name another."
+            )
+
+
+def _checked_cutover(owner: str, cutover: Any) -> str:
+    if cutover is None or cutover == "":
+        return ""
+    try:
+        return instant_text(to_micros(cutover))
+    except RequestError as wrong:
+        raise DefinitionError(f"{owner}: cutover: {wrong.what}", hint=wrong.hint) from None
+
+
+def _check_both(owner: str, batch: FileSource | None, event_id: str, cutover: str) -> None:
+    """With a log and files it has to be said, in one way, which rows are in both."""
+    if batch is None and cutover:
+        raise DefinitionError(f"{owner} has a cutover and no batch_source.", hint="leave cutover out.")
+    if batch is not None and not (event_id or cutover):
+        raise DefinitionError(
+            f"{owner} has a batch_source, and nothing says which of its rows are in the log, too.",
+            hint="event_id= names a column by which they are told, or cutover= is the instant the log begins at.",
+        )

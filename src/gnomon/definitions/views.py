@@ -22,7 +22,7 @@ from gnomon.definitions.base import (
     put,
 )
 from gnomon.definitions.entities import Entity, Field, check_key_type
-from gnomon.definitions.sources import FileSource, Source
+from gnomon.definitions.sources import SOURCES, Source
 from gnomon.errors import DefinitionError, UnknownFeature, listing
 from gnomon.types import FeatureType
 
@@ -57,6 +57,7 @@ class FeatureView:
 
     >>> from gnomon.types import Int64
     >>> user = Entity(name="user_id")
+    >>> from gnomon import FileSource
     >>> source = FileSource(path="users.parquet", timestamp_field="ts")
     >>> view = FeatureView(name="profile", entities=[user], source=source, schema=[Field("age", Int64)], ttl="90d")
     >>> view.join_keys, view.ttl.days, view[["age"]].feature_names
@@ -105,8 +106,9 @@ class FeatureView:
 
     def __post_init__(self, features: Sequence[Field] | None) -> None:
         owner = f"feature view {check_name('feature view', self.name)!r}"
-        if not isinstance(self.source, FileSource):
-            raise DefinitionError(f"{owner}: source is {self.source!r}.", hint="source is a FileSource.")
+        if not isinstance(self.source, SOURCES):
+            hint = "source is a FileSource or a PushSource."
+            raise DefinitionError(f"{owner}: source is {self.source!r}.", hint=hint)
         entities = tuple(_entity(owner, one) for one in listed(owner, "entities", self.entities))
         keys = [key for entity in entities for key in entity.join_keys]
         if twice := duplicates(keys):

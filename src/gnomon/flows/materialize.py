@@ -17,6 +17,7 @@ from gnomon.contracts.online import OnlineStore
 from gnomon.contracts.registry import Registry, Run, Snapshot
 from gnomon.core.staircases import merging
 from gnomon.definitions.codec import fingerprint
+from gnomon.definitions.sources import PushSource, file_sources
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import RequestError, listing
 from gnomon.flows.progress import Progress, Quiet
@@ -72,7 +73,7 @@ class Report:
     views: tuple[ViewReport, ...]
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.views)) or "Nothing to load: no row view has online=True."
+        return "\n".join(map(str, self.views)) or "Nothing to load: no row view of files has online=True."
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data."""
@@ -163,7 +164,7 @@ class Loader:
         covered = _covered(runs, fingerprint(view))
         complete = start is None or (covered is not None and start <= covered and self._is_there(view))
         # Of files that landed since the last load a range reads only a part: they stay new.
-        files = _stamps(self.engine.files(view.source)) if start is None else runs[0].files if runs else ()
+        files = _stamps(self._files(view)) if start is None else runs[0].files if runs else ()
         notes: tuple[str, ...] = ()
         if runs and runs[0].fingerprint != fingerprint(view):
             notes = (
@@ -178,7 +179,7 @@ class Loader:
         """A load of what happened or became known since the last one, and of files that are new or changed since."""
         runs = self.registry.runs(self.snapshot.project, view.id)
         covered = _covered(runs, fingerprint(view))
-        files = self.engine.files(view.source)
+        files = self._files(view)
         if covered is None or not self._is_there(view):
             return self._whole(view, end, files, changed=bool(runs) and runs[0].fingerprint != fingerprint(view))
         unread, notes = _unread(files, runs[0])
@@ -187,6 +188,10 @@ class Loader:
             questions.append(self._question(view, None, end, tuple(file.path for file in unread)))
         run = self._run(view, None, max(end, covered), _stamps(files), replaced=False)
         return Load(view=view, mode="incremental", start=covered, questions=tuple(questions), run=run, notes=notes)
+
+    def _files(self, view: FeatureView) -> tuple[SourceFile, ...]:
+        """The files of a view's source."""
+        return tuple(file for one in file_sources(view.source) for file in self.engine.files(one))
 
     def _is_there(self, view: FeatureView) -> bool:
         """Whether the store has anything of the view: it may be another one than the registry remembers, or new."""
@@ -272,7 +277,7 @@ def _chosen(snapshot: Snapshot, names: Sequence[str] | None) -> list[FeatureView
         raise RequestError("feature_views is empty.", hint="name the views, or leave it out to load all of them.")
     if names is None:
         everything = (view for _, view in sorted(snapshot.catalog.views.items()))
-        return [view for view in everything if view.online and not view.aggregations]
+        return [view for view in everything if view.online and not view.aggregations and not _is_pushed(view)]
     views = list(dict.fromkeys(snapshot.catalog.view(name) for name in names))
     offline = [view.id for view in views if not view.online]
     if offline:
@@ -284,7 +289,16 @@ def _chosen(snapshot: Snapshot, names: Sequence[str] | None) -> list[FeatureView
             f"windowed: {listing(windowed)}; only row views are loaded so far.",
             hint="ask get_historical_features for windowed views, and leave them out here.",
         )
+    if pushed := [view.id for view in views if _is_pushed(view)]:
+        raise RequestError(
+            f"of pushed events: {listing(pushed)}; only views of files are loaded so far.",
+            hint="ask get_historical_features for views of a PushSource, and leave them out here.",
+        )
     return views
+
+
+def _is_pushed(view: FeatureView) -> bool:
+    return isinstance(view.source, PushSource)
 
 
 def _covered(runs: Sequence[Run], current: str) -> int | None:

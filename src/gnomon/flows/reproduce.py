@@ -17,7 +17,9 @@ import pyarrow.parquet as pq
 
 from gnomon.clock import Clock
 from gnomon.contracts.engine import Engine
+from gnomon.contracts.log import Logs
 from gnomon.contracts.registry import Registry
+from gnomon.definitions.sources import file_sources
 from gnomon.errors import RequestError, listing
 from gnomon.flows.training import METADATA_KEY, TrainingSet, get_historical_features
 
@@ -28,7 +30,9 @@ class SourceChangedWarning(UserWarning):
     """A file that a training set was made from is no longer what it was."""
 
 
-def reproduce(registry: Registry, engine: Engine, clock: Clock, made: pa.Table | str | Path) -> TrainingSet:
+def reproduce(
+    registry: Registry, engine: Engine, clock: Clock, made: pa.Table | str | Path, logs: Logs | None = None
+) -> TrainingSet:
     """Ask the same question again about the same rows.
 
     Args:
@@ -36,6 +40,7 @@ def reproduce(registry: Registry, engine: Engine, clock: Clock, made: pa.Table |
         engine: who answers.
         clock: says what time it is.
         made: a training set: an Arrow table from `to_arrow`, or the path of a Parquet file from `persist`.
+        logs: have the pushed events; as many of them count as did then.
 
     Raises:
         RequestError: it is no training set of gnomon's.
@@ -44,8 +49,9 @@ def reproduce(registry: Registry, engine: Engine, clock: Clock, made: pa.Table |
     table, told = _opened(made)
     snapshot = registry.read(told["project"], told["registry_version"])
     now = {
-        name: {file.path: [file.size, file.modified] for file in engine.files(snapshot.catalog.sources[name])}
+        source.name: {file.path: [file.size, file.modified] for file in engine.files(source)}
         for name in told["files"]
+        for source in file_sources(snapshot.catalog.sources[name])
     }
     then = {name: {path: [size, modified] for path, size, modified in files} for name, files in told["files"].items()}
     changed = [path for name, files in then.items() for path, stamp in files.items() if now[name].get(path) != stamp]
@@ -64,6 +70,8 @@ def reproduce(registry: Registry, engine: Engine, clock: Clock, made: pa.Table |
         as_known=told["as_known"],
         full_feature_names=told["full_feature_names"],
         files={name: tuple(files) for name, files in then.items()},
+        logs=logs,
+        until=told.get("logs", {}),
     )
 
 

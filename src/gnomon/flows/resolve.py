@@ -11,18 +11,18 @@ type may differ from the column's where no value changes, or the change is what 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gnomon.definitions.base import duplicates
 from gnomon.definitions.catalog import Catalog, Key
-from gnomon.definitions.codec import Definition
+from gnomon.definitions.codec import Definition, kind_of
 from gnomon.definitions.entities import Field, check_key_type
-from gnomon.definitions.sources import FileSource
+from gnomon.definitions.sources import FileSource, PushSource, Source, file_sources
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import DefinitionError, listing, nearest_hint
-from gnomon.types import String, fits, fits_key, from_arrow
+from gnomon.types import String, arrow_schema, fits, fits_key, from_arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,18 +58,52 @@ def resolve(catalog: Catalog, engine: Engine, *, only: Container[Key] | None = N
         SourceError: a source cannot be read.
     """
     views = [view for view in catalog.views.values() if only is None or ("FeatureView", view.id) in only]
-    names = {view.source.name for view in views}
-    sources = [
-        one for one in catalog.sources.values() if one.name in names or only is None or ("FileSource", one.name) in only
-    ]
-    schemas = {source.name: engine.schema(source) for source in sources}
-    found = {source.name: _source(source, schemas[source.name]) for source in sources}
+    wanted = {view.source.name for view in views}
+    wanted |= {one.name for one in catalog.sources.values() if only is None or (kind_of(one), one.name) in only}
+    sources = [one for one in catalog.sources.values() if one.name in wanted]
+    found, schemas = _sources(sources, engine)
     notes = list(_known_time_note(found.values()))
-    changed: dict[Key, Definition | None] = {("FileSource", name): source for name, source in found.items()}
+    changed: dict[Key, Definition | None] = {(kind_of(source), name): source for name, source in found.items()}
     for view in views:
         source = found[view.source.name]
         changed["FeatureView", view.id] = _view(replace(view, source=source), schemas[source.name], notes)
     return Resolved(catalog=catalog.with_definitions(changed), notes=tuple(notes))
+
+
+def _sources(sources: Iterable[Source], engine: Engine) -> tuple[dict[str, Source], dict[str, pa.Schema]]:
+    """Sources and what they stand on with nothing left open, and their columns, each by name."""
+    files = {one.name: one for source in sources for one in file_sources(source)}
+    schemas = {name: engine.schema(source) for name, source in files.items()}
+    found: dict[str, Source] = {name: _source(source, schemas[name]) for name, source in files.items()}
+    for source in sources:
+        if isinstance(source, PushSource):
+            found[source.name] = made = _pushed(source, found, schemas)
+            schemas[source.name] = arrow_schema((one.name, one.dtype) for one in made.schema)
+    return found, schemas
+
+
+def _pushed(source: PushSource, found: Mapping[str, Source], schemas: Mapping[str, pa.Schema]) -> PushSource:
+    """A push source with its columns, which its batch source has, too."""
+    if source.batch_source is None:
+        return source
+    owner, schema = f"push source {source.name!r}", schemas[source.batch_source.name]
+    batch = found[source.batch_source.name]
+    assert isinstance(batch, FileSource)
+    if not source.schema:
+        known = batch.created_timestamp_column
+        columns = [(one.name, from_arrow(one.type)) for one in schema if one.name != known and _is_usable(one.name)]
+        fields = tuple(Field(name, dtype) for name, dtype in columns if dtype is not None)
+        source = replace(source, schema=fields, timestamp_field=source.timestamp_field or batch.timestamp_field)
+    for one in source.schema:
+        if one.name in schema.names or one.name != source.operation:  # files without operations have upserts
+            _check_declared(f"{owner}: column", one, _type(owner, "column", one.name, schema))
+    if batch.timestamp_field != source.timestamp_field:
+        raise DefinitionError(
+            f"{owner}: its event time is {source.timestamp_field!r}, and that of its batch source "
+            f"{batch.timestamp_field!r}.",
+            hint="they are one column: rename that of the files with field_mapping.",
+        )
+    return replace(source, batch_source=batch)
 
 
 def _source(source: FileSource, schema: pa.Schema) -> FileSource:
@@ -136,8 +170,8 @@ def _type(owner: str, role: str, column: str, schema: pa.Schema) -> pa.DataType:
     )
 
 
-def _known_time_note(sources: Iterable[FileSource]) -> Iterator[str]:
-    timeless = sorted(source.name for source in sources if not source.has_known_times)
+def _known_time_note(sources: Iterable[Source]) -> Iterator[str]:
+    timeless = sorted(one.name for one in sources if isinstance(one, FileSource) and not one.has_known_times)
     if timeless:
         yield (
             f"of {listing(timeless)} nothing says when rows were known, so as_known='then' equals 'now' for them; "
@@ -212,14 +246,20 @@ def _check_declared(what: str, declared: Field, kind: pa.DataType) -> None:
 
 def _inferred(owner: str, view: FeatureView, schema: pa.Schema, notes: list[str]) -> Iterator[Field]:
     source = view.source
-    taken = {*view.join_keys, source.timestamp_field, source.created_timestamp_column, source.event_id}
+    taken = {*view.join_keys, source.timestamp_field, source.event_id}
+    taken |= {source.created_timestamp_column} if isinstance(source, FileSource) else {source.operation}
     for column in schema:
         if column.name in taken or column.name.startswith("__index_level_"):  # pandas leaves its index there
             continue
         dtype = from_arrow(column.type)
         if dtype is None:
             notes.append(f"{owner}: column {column.name!r} is left out: no type holds {column.type}.")
-        elif ":" in column.name or not column.name.isprintable() or column.name.startswith("__"):
+        elif not _is_usable(column.name):
             notes.append(f"{owner}: column {column.name!r} is left out: its name cannot be a feature's.")
         else:
             yield Field(column.name, dtype)
+
+
+def _is_usable(name: str) -> bool:
+    """Whether a column's name can be a feature's."""
+    return bool(name) and ":" not in name and name.isprintable() and not name.startswith("__")

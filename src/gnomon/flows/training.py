@@ -19,17 +19,19 @@ import pyarrow.parquet as pq
 
 from gnomon.clock import Clock, instant_text, to_micros
 from gnomon.contracts.engine import Engine
+from gnomon.contracts.log import Logs
 from gnomon.contracts.registry import Snapshot
 from gnomon.core.aggregations.custom import UserFunction
 from gnomon.core.casting import cast_keys
 from gnomon.definitions.codec import fingerprint
 from gnomon.definitions.services import FeatureService
-from gnomon.errors import BackendError, DefinitionError, MissingExtra, RequestError
+from gnomon.definitions.sources import PushSource, file_sources
+from gnomon.errors import BackendError, DefinitionError, MissingExtra, RequestError, listing
 from gnomon.flows.files import replacing
 from gnomon.flows.frames import to_pandas
 from gnomon.flows.progress import Progress, Quiet
 from gnomon.flows.spine import INSTANT_COLUMN, Spine, narrowed, read_spine
-from gnomon.plan.questions import AsKnown, TrainingQuestion
+from gnomon.plan.questions import AsKnown, LogPrefix, TrainingQuestion, ViewQuestion
 from gnomon.plan.references import Features, resolve
 
 if TYPE_CHECKING:
@@ -183,6 +185,8 @@ def get_historical_features(
     start_date: datetime | str | int | None = None,
     end_date: datetime | str | int | None = None,
     files: Mapping[str, tuple[str, ...]] | None = None,
+    logs: Logs | None = None,
+    until: Mapping[str, int] | None = None,
 ) -> TrainingSet:
     """Ask for the features of every row of `entity_df`, or of `entities` over a span of time.
 
@@ -201,6 +205,8 @@ def get_historical_features(
         start_date: the first instant for `entities`.
         end_date: the last instant for `entities`; by default the clock's now.
         files: of a source, by name, the only files that count; by default all it has.
+        logs: have the events of push sources.
+        until: of a push source, by name, the last position that counts; by default all there is.
 
     Raises:
         RequestError: the question cannot be understood, or the spine does not fit it.
@@ -217,6 +223,7 @@ def get_historical_features(
         as_known=_as_known(as_known),
         files=files or {},
         strict=strict,
+        logs=_prefixes(views, logs, until or {}),
     )
     _find_own(question)
     if (entity_df is None) == (entities is None):
@@ -238,6 +245,14 @@ def get_historical_features(
         **_metadata(snapshot, engine, question, narrow["t"], asked_at),
     }
     return TrainingSet(spine, narrow, asked, engine, told)
+
+
+def _prefixes(views: Iterable[ViewQuestion], logs: Logs | None, until: Mapping[str, int]) -> dict[str, LogPrefix]:
+    """What of each log counts, by its source's name: taken here, once, so that all of a question see the same."""
+    names = {part.view.source.name for part in views if isinstance(part.view.source, PushSource)}
+    if names and logs is None:
+        raise RequestError(f"no logs are at hand to read {listing(sorted(names))} from.", hint="pass logs=.")
+    return {name: logs.log(name).prefix(until.get(name)) for name in sorted(names)} if logs else {}
 
 
 def _as_known(given: str | datetime | int) -> AsKnown:
@@ -311,7 +326,7 @@ def _metadata(
     snapshot: Snapshot, engine: Engine, question: TrainingQuestion, instants: pa.ChunkedArray, asked_at: int
 ) -> dict[str, Any]:
     views = {part.view.id: part.view for part in question.views}
-    sources = {view.source.name: view.source for view in views.values()}
+    sources = {one.name: one for view in views.values() for one in file_sources(view.source)}
     timeless = sorted(name for name, source in sources.items() if not source.has_known_times)
     if timeless and question.as_known != "now":
         warnings.warn(
@@ -330,6 +345,7 @@ def _metadata(
         "made_at": instant_text(asked_at),
         "reproducible": latest is None or latest <= asked_at,
         "sources_without_known_times": timeless,
+        "logs": {name: prefix.position for name, prefix in question.logs.items()},
         "files": {
             name: [
                 [file.path, file.size, file.modified]

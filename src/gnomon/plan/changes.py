@@ -21,7 +21,8 @@ from typing import Any
 
 from gnomon.core.windows import Window, words_of
 from gnomon.definitions.catalog import KIND_WORDS, Catalog, Key
-from gnomon.definitions.codec import Definition, encode, fingerprint
+from gnomon.definitions.codec import Definition, encode, fingerprint, kind_of
+from gnomon.definitions.sources import file_sources
 from gnomon.definitions.views import FeatureView
 
 __all__ = ["Change", "Difference", "affected_views", "apply_changes", "diff", "differences", "render", "shown"]
@@ -142,7 +143,8 @@ def _change(
 
 def _reached(view: FeatureView) -> Iterator[Key]:
     yield "FeatureView", view.id
-    yield "FileSource", view.source.name
+    yield kind_of(view.source), view.source.name
+    yield from (("FileSource", one.name) for one in file_sources(view.source) if one != view.source)
     yield from (("Entity", entity.name) for entity in view.entities)
 
 

@@ -58,6 +58,7 @@ class TrainingQuestion:
         as_known: how much hindsight is allowed.
         files: of a source, by name, the only files (absolute paths) that count; sources left out count whole.
         strict: whether a value that its type cannot hold is an error, not a null.
+        logs: of a push source, by name, the events that count; all of a question see the same.
     """
 
     views: tuple[ViewQuestion, ...]
@@ -66,6 +67,7 @@ class TrainingQuestion:
     as_known: AsKnown
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     strict: bool = False
+    logs: Mapping[str, LogPrefix] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ from gnomon.testing.reference import NOT_FOUND, NULL_VALUE, PRESENT, AsKnown, or
 from gnomon.testing.reference_aggregations import OutsideRangeError, aggregated
 from gnomon.types import FeatureType
 
-__all__ = ["INVALID", "WindowAnswer", "WindowEvent", "is_inside", "selected_events", "windowed"]
+__all__ = ["INVALID", "WindowAnswer", "WindowEvent", "is_inside", "selected_events", "united", "windowed"]
 
 INVALID = "INVALID"
 
@@ -133,6 +133,31 @@ def windowed(
     except OutsideRangeError:  # the exact result is not one of its type's
         return WindowAnswer(None, INVALID)
     return WindowAnswer(value, NULL_VALUE if value is None else PRESENT)
+
+
+def united(
+    log: Iterable[WindowEvent], files: Iterable[WindowEvent], *, by_id: bool, cutover: int | None = None
+) -> list[WindowEvent]:
+    """The rows of a push source: the events of its log, and the rows of its files that are not in it.
+
+    Args:
+        log: the events, known at their stamps.
+        files: the rows of the batch source.
+        by_id: whether the source has an `event_id`.
+        cutover: where the log begins, if that is said.
+    """
+    if cutover is not None:
+        log = [one for one in log if one.event is not None and one.event >= cutover]
+        files = [one for one in files if one.event is not None and one.event < cutover]
+    logged = list(log)
+
+    def is_in_log(row: WindowEvent) -> bool:
+        if not by_id or row.id is None:
+            return False
+        copies = [one.known for one in logged if (one.key, one.id) == (row.key, row.id) and one.known is not None]
+        return bool(copies) and row.known is not None and row.known >= min(copies)
+
+    return logged + [row for row in files if not is_in_log(row)]
 
 
 def selected_events(

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +27,25 @@ from gnomon.contracts.engine import EngineCapabilities, SourceFile
 from gnomon.contracts.plugins import Context, check_options
 from gnomon.core.columns import of_integers
 from gnomon.core.kernel.parts import Answers
-from gnomon.definitions.sources import FileSource
+from gnomon.definitions.sources import FileSource, Source
 from gnomon.definitions.views import FeatureView
-from gnomon.engines.duckdb.scan import check_types, literal, quoted, reader, rows_query, source_files
+from gnomon.engines.duckdb.origins import Beside, Files, LogEvents, Origin
+from gnomon.engines.duckdb.scan import literal, quoted, reader, source_files
 from gnomon.engines.duckdb.spill import Spill
 from gnomon.engines.duckdb.windowed import WindowedView
 from gnomon.errors import BackendError, RequestError, SourceError
 from gnomon.plan.as_of import Step, instants_query, steps
 from gnomon.plan.latest import latest_query, latest_steps
-from gnomon.plan.questions import LoadQuestion, TrainingQuestion, ViewQuestion
+from gnomon.plan.questions import LoadQuestion, LogPrefix, TrainingQuestion, ViewQuestion
 
 __all__ = ["DuckDBEngine"]
 
 BATCH_ROWS = 100_000
 MOST_ROWS_JOINED = 1_000_000
 """Answers of several views longer than this are set aside in files, not held in memory side by side."""
+
+_numbers = count()
+"""Of tables that DuckDB is shown: it takes no name with quotes for them."""
 
 
 @contextmanager
@@ -160,7 +165,8 @@ class DuckDBEngine:
                         con.register(name, self._windowed_instants(con, part, question, (start, end)))
                         changes.append(f"select r, t from {name}")
                         continue
-                    found = instants_query(part, question.as_known, self._rows(con, part.view), start, end)
+                    rows = self._origin(con, part.view, question.files, question.logs).rows()
+                    found = instants_query(part, question.as_known, rows, start, end)
                     con.execute(f"create temp table change{len(changes)} as {found}")
                 changes.append(f"select r, t from change{len(changes)}")
             own = ", ".join(quoted(name) for name in keys.column_names)
@@ -183,7 +189,8 @@ class DuckDBEngine:
         schema = pa.schema([*named[: len(view.join_keys)], *instants, *named[len(view.join_keys) :]])
         try:
             with _reading(view.source):
-                rows = self._rows(con, view, question.files, since=question.start, until=question.end)
+                files = {} if question.files is None else {view.source.name: question.files}
+                rows = self._origin(con, view, files, {}).rows(since=question.start, until=question.end)
                 _run(con, latest_steps(question, rows))
                 batches = con.sql(latest_query(question)).to_arrow_reader(BATCH_ROWS)
         except BaseException:
@@ -232,25 +239,31 @@ class DuckDBEngine:
     def _paths(self, source: FileSource) -> list[str]:
         return [file.path for file in self.files(source)]
 
-    def _rows(
+    def _origin(
         self,
         con: duckdb.DuckDBPyConnection,
         view: FeatureView,
-        paths: Sequence[str] | None = None,
-        *,
-        since: int | None = None,
-        until: int | None = None,
-    ) -> str:
-        paths = self._paths(view.source) if paths is None else paths
-        return rows_query(view, self._columns(con, view, paths), paths, since=since, until=until)
+        files: Mapping[str, Sequence[str]],
+        logs: Mapping[str, LogPrefix],
+    ) -> Origin:
+        """Where a view's rows come from.
 
-    def _columns(self, con: duckdb.DuckDBPyConnection, view: FeatureView, paths: Sequence[str]) -> dict[str, str]:
-        """The columns of a view's source and DuckDB's names of their types, which must fit what was registered."""
+        Args:
+            con: the question's database.
+            view: the view.
+            files: of a source, by name, the only files that count; sources left out count whole.
+            logs: of a push source, by name, the events that count.
+        """
         source = view.source
-        found = con.sql(f"select * from {reader(source, paths, as_text=True)} limit 0")
-        names = [source.field_mapping.get(name, name) for name in found.columns]
-        check_types(view, dict(zip(names, found.to_arrow_table().schema.types, strict=True)))
-        return dict(zip(names, map(str, found.types), strict=True))
+        if isinstance(source, FileSource):
+            return Files(con, view, source, files.get(source.name) or self._paths(source))
+        log = LogEvents(con, view, source, logs.get(source.name, LogPrefix()), f"log_{next(_numbers)}")
+        if source.batch_source is None:
+            return log
+        batch = source.batch_source
+        dtypes = {one.name: one.dtype for one in source.schema}
+        there = Files(con, view, batch, files.get(batch.name) or self._paths(batch), dtypes)
+        return Beside(source, log, there, len(view.join_keys))
 
     def _take_spine(self, con: duckdb.DuckDBPyConnection, spine: pa.Table, instant: str) -> None:
         con.register("given", _numbered(spine))
@@ -262,9 +275,8 @@ class DuckDBEngine:
     ) -> pa.Table:
         """(r, t): the instants at which a windowed view's answers may change."""
         con.execute("drop table if exists keys")
-        paths = self._paths(part.view.source)
-        view = WindowedView(con, part, question.as_known, "", span, self._spill.made)
-        return view.instants(self._columns(con, part.view, paths), paths)
+        origin = self._origin(con, part.view, question.files, question.logs)
+        return WindowedView(con, part, question.as_known, "", span, self._spill.made).instants(origin)
 
     def _answer_windowed(
         self,
@@ -277,10 +289,9 @@ class DuckDBEngine:
         """The answers about one windowed view, by the kernel."""
         con.execute(f"create temp view asked{tag} as select __row as r, t{_keys_of(part)} from given_rows")
         with _reading(part.view.source):
-            paths = question.files.get(part.view.source.name) or self._paths(part.view.source)
-            columns = self._columns(con, part.view, paths)
+            origin = self._origin(con, part.view, question.files, question.logs)
             view = WindowedView(con, part, question.as_known, tag, span, self._spill.made)
-            return view.answers(columns, paths, strict=question.strict)
+            return view.answers(origin, strict=question.strict)
 
     def _answer_view(
         self,
@@ -292,25 +303,16 @@ class DuckDBEngine:
     ) -> None:
         """Make link{tag} and found{tag} for one view."""
         con.execute(f"create temp view asked{tag} as select __row as r, t{_keys_of(part)} from given_rows")
-        source = part.view.source
-        with _reading(source):
-            paths = question.files.get(source.name) or self._paths(source)
-            rows = self._rows(con, part.view, paths, until=span[1])
-            _run(con, steps(part, question.as_known, rows, tag, span, most_rows=_most_rows(con, source, paths)))
+        with _reading(part.view.source):
+            origin = self._origin(con, part.view, question.files, question.logs)
+            rows = origin.rows(until=span[1])
+            _run(con, steps(part, question.as_known, rows, tag, span, most_rows=origin.most_rows(1)))
 
 
 def _run(con: duckdb.DuckDBPyConnection, steps: Iterable[Step]) -> None:
     for step in steps:
         if not (step.unless and con.execute(step.unless).fetchall()[0][0]):
             con.execute(step.sql)
-
-
-def _most_rows(con: duckdb.DuckDBPyConnection, source: FileSource, paths: Sequence[str]) -> int:
-    """A number of rows that the files do not exceed, found without reading them: a row of text takes some bytes."""
-    if source.file_format == "csv":
-        return sum(Path(path).stat().st_size for path in paths)
-    listed = ", ".join(map(literal, paths))
-    return int(con.sql(f"select sum(num_rows) from parquet_file_metadata([{listed}])").fetchall()[0][0])
 
 
 def _span(instants: pa.ChunkedArray) -> tuple[int, int]:
@@ -417,7 +419,7 @@ def _streamed(
     con: duckdb.DuckDBPyConnection,
     batches: Iterable[pa.RecordBatch],
     schema: pa.Schema,
-    source: FileSource | None = None,
+    source: Source | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Hand batches on in the canonical Arrow types, and let the database go with the last one."""
     with closing(con), _interruptible(), _reading(source):
@@ -427,7 +429,7 @@ def _streamed(
 
 
 @contextmanager
-def _reading(source: FileSource | None) -> Iterator[None]:
+def _reading(source: Source | None) -> Iterator[None]:
     """Turn DuckDB's errors, and Arrow's that carry them, into errors about the source that is read."""
     try:
         yield
@@ -439,7 +441,7 @@ def _reading(source: FileSource | None) -> Iterator[None]:
         raise _unreadable(source, wrong) from wrong
 
 
-def _unreadable(source: FileSource, wrong: Exception) -> SourceError:
+def _unreadable(source: Source, wrong: Exception) -> SourceError:
     return SourceError(
         f"source {source.name!r} cannot be read.",
         instead=_first_line(wrong),

@@ -82,13 +82,15 @@ def reader(source: FileSource, paths: Sequence[str], *, as_text: bool = False) -
 
 def rows_query(
     view: FeatureView,
+    source: FileSource,
     columns: Mapping[str, str],
-    paths: Sequence[str],
+    table: str,
     *,
     since: int | None = None,
     until: int | None = None,
     happened: int | None = None,
     more: Mapping[str, str] = NOTHING,
+    dtypes: Mapping[str, FeatureType] | None = None,
 ) -> str:
     """A SELECT that gives a view's rows as k0 … kn, e, w (µs), f0 … fm, with every value of its declared type.
 
@@ -98,17 +100,18 @@ def rows_query(
 
     Args:
         view: the view, with schema and key types resolved.
+        source: says which columns are the times.
         columns: column of the source, after its field mapping → DuckDB's name of its type.
-        paths: the files to read.
+        table: what to read them from.
         since: rows that neither happened nor became known after this instant (µs) are not needed.
         until: rows that happened after this instant (µs) are not needed.
         happened: rows that happened before this instant (µs) are not needed.
-        more: further columns of the source, as they are: name in the answer → column.
+        more: further columns of the source: name in the answer → column.
+        dtypes: the types these are given; the others are as they are.
 
     Raises:
         SourceError: the source lacks a column.
     """
-    source = view.source
     original = {new: old for old, new in source.field_mapping.items()}
 
     def column(name: str) -> str:
@@ -130,12 +133,15 @@ def rows_query(
         f"{cast(column(field.name), columns[field.name], field.dtype)} as f{place}"
         for place, field in enumerate(columns_of(view))
     ]
-    others = [f"{column(name)} as {quoted(new)}" for new, name in more.items()]
+    given = dtypes or {}
+    others = [
+        f"{cast(column(name), columns[name], given[name]) if name in given else column(name)} as {quoted(new)}"
+        for new, name in more.items()
+    ]
     terms = ", ".join([f"{event} as e", f"{known} as w", *keys, *features, *others])
     there = f"{column(source.timestamp_field)} is not null" + ("" if until is None else f" and {event} <= {until}")
     there += "" if happened is None else f" and {event} >= {happened}"
     ranges = [""] if since is None else _newer(event, created, since, max(delay, 0))
-    table = reader(source, paths, as_text=True)
     return " union all ".join(f"select {terms} from {table} where {there}{one}" for one in ranges)
 
 
@@ -163,7 +169,7 @@ def micros(term: str, sql_type: str) -> str:
     return f"epoch_us({term}::TIMESTAMPTZ)" if sql_type == "VARCHAR" else f"epoch_us({term})"
 
 
-def check_types(view: FeatureView, found: Mapping[str, pa.DataType]) -> None:
+def check_types(view: FeatureView, source: FileSource, found: Mapping[str, pa.DataType]) -> None:
     """Refuse a source whose columns no longer have the types they were registered with, before any value is cast.
 
     Raises:
@@ -173,16 +179,16 @@ def check_types(view: FeatureView, found: Mapping[str, pa.DataType]) -> None:
     for field in (*view.entity_columns, *columns_of(view)):
         kind = found.get(field.name)
         there = None if kind is None else types.from_arrow(kind)
-        if kind is None or pa.types.is_null(kind) or (view.source.file_format == "csv" and there == types.String):
+        if kind is None or pa.types.is_null(kind) or (source.file_format == "csv" and there == types.String):
             continue
         if there and (types.fits_key if field.name in keys else types.fits)(there, field.dtype):
             continue
         raise SourceError(
-            f"source {view.source.name!r}: column {field.name!r} is {there or kind} now, and view {view.id!r} was "
+            f"source {source.name!r}: column {field.name!r} is {there or kind} now, and view {view.id!r} was "
             f"registered with {field.dtype}.",
             instead="A cast could change values without a word, so nothing was read.",
             hint="mend the file that differs, or change the definition and apply it.",
-            source=view.source.name,
+            source=source.name,
             column=field.name,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -15,7 +15,9 @@ from gnomon.core.columns import as_numpy
 from gnomon.core.kernel.columns import Ints
 from gnomon.core.kernel.parts import BYTES_HELD, Answers, Parts
 from gnomon.core.kernel.windowed import Brought, Spine, answered
-from gnomon.engines.duckdb.scan import quoted, reader, rows_query
+from gnomon.definitions.sources import FileSource, Source
+from gnomon.engines.duckdb.origins import Origin
+from gnomon.engines.duckdb.scan import quoted
 from gnomon.errors import RequestError
 from gnomon.plan.as_of import keys_step
 from gnomon.plan.questions import AsKnown, ViewQuestion
@@ -59,12 +61,11 @@ class WindowedView:
         self._plan = windowed_plan(part, as_known, span)
         self._keys = [f"k{place}" for place in range(len(part.view.join_keys))]
 
-    def answers(self, columns: Mapping[str, str], paths: Sequence[str], *, strict: bool) -> Answers:
+    def answers(self, origin: Origin, *, strict: bool) -> Answers:
         """The features asked, row by row of the spine; whoever takes them closes them.
 
         Args:
-            columns: the source's columns and DuckDB's names of their types.
-            paths: its files.
+            origin: where the events come from.
             strict: whether a value that its type cannot hold is an error, not a null.
 
         Raises:
@@ -72,14 +73,14 @@ class WindowedView:
         """
         self._con.execute(keys_step(self._keys, self._tag))
         key, at = self._spine()
-        count = self._parts(paths)
+        count = min(max(1, -(-origin.most_rows(BYTES_A_ROW) // EVENTS_A_PART)), MOST_PARTS)
         held = self._held()
         spine, parts = Spine(key, at, count), Parts(count, self._folder, held=held)
         renamed = dict(self._part.features)
         names = [(renamed[name], dtype) for name, dtype in self._plan.names]
         answers = Answers(names, spine.row, len(at), self._folder, held=held)
         try:
-            parts.take(self._con.sql(self._events_query(columns, paths)).to_arrow_reader(BATCH_ROWS))
+            parts.take(self._con.sql(self._events_query(origin)).to_arrow_reader(BATCH_ROWS))
             threads = int(self._con.sql("select current_setting('threads')").fetchall()[0][0])
             threads = min(threads, os.cpu_count() or 1)
             answered(parts, spine, self._brought(), self._plan.jobs, self._as_known, answers, threads)
@@ -92,17 +93,16 @@ class WindowedView:
             parts.close()
         return answers
 
-    def instants(self, columns: Mapping[str, str], paths: Sequence[str]) -> pa.Table:
+    def instants(self, origin: Origin) -> pa.Table:
         """(r, t): the instants after the span's first, up to its last, at which the answer for row r may change.
 
         Args:
-            columns: the source's columns and DuckDB's names of their types.
-            paths: its files.
+            origin: where the events come from.
         """
         self._con.execute(keys_step(self._keys, self._tag))
         same = " and ".join(f"a.{key} = q.{key}" for key in self._keys) or "true"
         rows = f"select a.r, q.c from asked{self._tag} a join keys{self._tag} q on {same}"
-        query = self._events_query(columns, paths)
+        query = self._events_query(origin)
         found = self._con.sql(f"select r, p.* exclude (c) from ({query}) p join ({rows}) q using (c)").to_arrow_table()
         event, row = _numbers(found["e"]), _numbers(found["r"])
         known = _numbers(found["w"]) if "w" in found.column_names else event + self._brought().delay
@@ -132,28 +132,15 @@ class WindowedView:
         number, unit = str(self._con.sql("select current_setting('memory_limit')").fetchall()[0][0]).split()
         return min(BYTES_HELD, int(float(number) * UNITS[unit]) // 2)
 
-    def _parts(self, paths: Sequence[str]) -> int:
-        source = self._part.view.source
-        if source.file_format == "parquet":
-            rows = self._con.sql(f"select count(*) from {reader(source, paths)}").fetchall()[0][0]
-        else:
-            rows = sum(Path(path).stat().st_size for path in paths) // BYTES_A_ROW
-        return min(max(1, -(-int(rows) // EVENTS_A_PART)), MOST_PARTS)
-
-    def _events_query(self, columns: Mapping[str, str], paths: Sequence[str]) -> str:
+    def _events_query(self, origin: Origin) -> str:
         plan, source = self._plan, self._plan.view.source
         more = {"id": source.event_id, "op": source.operation}
-        rows = rows_query(
-            plan.view,
-            columns,
-            paths,
-            until=plan.until,
-            happened=plan.since,
-            more={new: name for new, name in more.items() if name},
+        rows = origin.rows(
+            until=plan.until, happened=plan.since, more={new: name for new, name in more.items() if name}
         )
         places = {field.name: f"p.f{place}" for place, field in enumerate(plan.view.inputs)}
         terms = ["q.c as c", "p.e as e"]
-        if plan.known_matters and (source.created_timestamp_column or source.event_id):
+        if plan.known_matters and (_states_known_times(source) or source.event_id):
             terms.append("p.w as w")
         if source.event_id:
             terms.append("p.id as id")
@@ -183,7 +170,7 @@ class WindowedView:
             lengths=plan.lengths,
             ties=plan.ties,
             reach=plan.reach,
-            delay=0 if plan.view.source.delay is None else micros_of(plan.view.source.delay),
+            delay=_delay(plan.view.source),
         )
 
     def _refuse(self, answers: Answers, at: Ints) -> None:
@@ -196,6 +183,15 @@ class WindowedView:
                 row=row,
                 instant=int(at[row]),
             )
+
+
+def _states_known_times(source: Source) -> bool:
+    """Whether rows carry known times of their own, and not only their source's delay."""
+    return not isinstance(source, FileSource) or bool(source.created_timestamp_column)
+
+
+def _delay(source: Source) -> int:
+    return micros_of(source.delay) if isinstance(source, FileSource) and source.delay is not None else 0
 
 
 def _is_delete(operation: str) -> str:

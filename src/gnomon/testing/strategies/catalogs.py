@@ -13,11 +13,11 @@ from gnomon.definitions import agg
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.entities import Entity, Field
 from gnomon.definitions.services import FeatureService
-from gnomon.definitions.sources import FileSource
+from gnomon.definitions.sources import FileSource, PushSource, Source
 from gnomon.definitions.views import FeatureView, Projection
 from gnomon.testing.strategies.aggregations import aggregations
 from gnomon.testing.strategies.values import feature_types, key_types
-from gnomon.types import Array
+from gnomon.types import Array, String, UnixTimestamp
 
 __all__ = ["definitions"]
 
@@ -47,7 +47,9 @@ def definitions(draw: st.DrawFn, max_size: int = 3) -> Catalog:
         max_size: at most so many entities, sources, views and services each.
     """
     entities = draw(_unique(_entities(), max_size))
-    sources = draw(_unique(_sources(), max_size))
+    files = draw(_unique(_sources(), max_size))
+    pushed = draw(_unique(_push_sources(files), max_size))
+    sources = [*files, *(one for one in pushed if one.name not in {other.name for other in files})]
     views = draw(_unique(_views(entities, sources), max_size, by=lambda view: view.id)) if sources else []
     services = draw(_unique(_services(views), max_size)) if views else []
     return Catalog.of([*entities, *sources, *views, *services])
@@ -79,7 +81,25 @@ def _sources() -> st.SearchStrategy[FileSource]:
 
 
 @st.composite
-def _views(draw: st.DrawFn, entities: list[Entity], sources: list[FileSource]) -> FeatureView:
+def _push_sources(draw: st.DrawFn, files: list[FileSource]) -> PushSource:
+    batch = draw(st.sampled_from([None, *(one for one in files if not one.event_id)]))
+    columns = [Field("at", UnixTimestamp), Field("id", draw(key_types())), Field("amount", draw(feature_types()))]
+    whole = [*columns, *(Field(one, UnixTimestamp) for one in ("ts", "happened at")), Field("what", String)]
+    event_id = draw(st.sampled_from(["", "id"]))
+    return PushSource(
+        name="pushed." + draw(_names),
+        schema=() if batch and draw(st.booleans()) else whole,
+        timestamp_field=draw(st.sampled_from(["at", "ts"])),
+        event_id=event_id,
+        operation=draw(st.sampled_from(["", "what"])) if event_id else "",
+        batch_source=batch,
+        cutover=draw(st.datetimes()) if batch else None,
+        **{name: draw(strategy) for name, strategy in _about.items()},
+    )
+
+
+@st.composite
+def _views(draw: st.DrawFn, entities: list[Entity], sources: list[Source]) -> FeatureView:
     about = draw(_entity_choices(entities))
     keys = {key for entity in about for key in entity.join_keys}
     declared = [

@@ -110,7 +110,7 @@ def histories(draw: st.DrawFn, view: FeatureView, *, max_size: int = 12, nulls: 
         SourceRow,
         key=st.sampled_from(keys),
         event=_mostly(times, nulls),
-        created=_mostly(times, bool(view.source.created_timestamp_column)),
+        created=_mostly(times, bool(_source(view).created_timestamp_column)),
         values=st.tuples(*columns),
     )
     some, many = st.lists(row, max_size=max_size), st.lists(row, min_size=max_size // 2, max_size=max_size)
@@ -148,16 +148,22 @@ def questions(
 
 def rows_of(view: FeatureView, rows: Iterable[SourceRow]) -> list[Row]:
     """A source's rows as the oracle wants them: each with its known time."""
-    has_created = bool(view.source.created_timestamp_column)
+    source = _source(view)
+    has_created = bool(source.created_timestamp_column)
     return [
         Row(
             row.key,
             row.event,
-            known_time(row.event, row.created if has_created else None, view.source.delay),
+            known_time(row.event, row.created if has_created else None, source.delay),
             row.values,
         )
         for row in rows
     ]
+
+
+def _source(view: FeatureView) -> FileSource:
+    assert isinstance(view.source, FileSource)
+    return view.source
 
 
 def in_unit(rows: Iterable[Timed], unit: str) -> list[Timed]:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import strategies as st
 
 from gnomon.clock import from_micros
+from gnomon.definitions.sources import FileSource
 from gnomon.definitions.views import FeatureView
 from gnomon.testing.strategies.events import EventTable, SourceEvent
 from gnomon.testing.strategies.histories import SourceRow
@@ -85,6 +86,7 @@ def to_table(rows: Sequence[SourceRow], view: FeatureView, form: FileForm | None
     import pyarrow as pa
 
     source, form = view.source, form or FileForm()
+    assert isinstance(source, FileSource)
     columns: dict[str, pa.Array] = {}
     for place, key in enumerate(view.entity_columns):
         columns[key.name] = _column([row.key[place] for row in rows], key.dtype)

@@ -1,0 +1,326 @@
+"""Push: events are checked, row by row; those that are right enter the log, the others are kept aside, with reasons.
+
+A row is right if every value fits its column's declared type without loss and event time and join keys are there. What
+is wrong with the table as a whole, such as a column too few, is an error, and nothing of it is pushed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from gnomon.clock import instant_text
+from gnomon.contracts.engine import Engine
+from gnomon.contracts.log import NO_OFFSETS, Logs
+from gnomon.contracts.registry import Snapshot
+from gnomon.core.casting import cast_keys
+from gnomon.definitions.catalog import Catalog
+from gnomon.definitions.entities import Field
+from gnomon.definitions.sources import PushSource
+from gnomon.errors import BackendError, NotRegistered, RequestError, listing, nearest_hint
+from gnomon.flows.files import replacing
+from gnomon.flows.spine import Spine, read_spine
+from gnomon.types import (
+    Float32,
+    Float64,
+    Int32,
+    Int64,
+    String,
+    UnixTimestamp,
+    arrow_schema,
+    fits,
+    fits_key,
+    from_arrow,
+    to_arrow,
+)
+
+__all__ = ["PushReport", "Rejection", "push"]
+
+MOST_SHOWN = 100
+"""A report names so many rejected rows; the file has all."""
+OPERATIONS = ("upsert", "delete")
+Cast = Callable[[pa.ChunkedArray], pa.ChunkedArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A row that was not pushed.
+
+    Args:
+        row: its number in what was given, from 0.
+        reason: what is wrong with it.
+    """
+
+    row: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushReport:
+    """What became of a push.
+
+    Args:
+        source: the push source.
+        appended: how many events entered the log.
+        rejected: how many did not.
+        first: the position of the first event appended.
+        last: the position of the last one; less than `first` where there is none.
+        known: from which instant (µs) the first event counts as known; each further event has one µs more.
+        duplicate: whether all of it was there before, by its offsets.
+        rejections: the first hundred rows rejected, with reasons.
+        rejected_file: a Parquet file with all rows rejected; empty where there are none.
+    """
+
+    source: str
+    appended: int
+    rejected: int
+    first: int
+    last: int
+    known: int
+    duplicate: bool = False
+    rejections: tuple[Rejection, ...] = ()
+    rejected_file: str = ""
+
+    def __str__(self) -> str:
+        if self.duplicate:
+            return f"{self.source}: nothing appended, all of it was there before."
+        line = f"{self.source}: {self.appended} events appended"
+        if self.appended:
+            line += f", positions {self.first} to {self.last}, known from {instant_text(self.known)}"
+        if not self.rejected:
+            return line + "."
+        reasons = Counter(one.reason for one in self.rejections)
+        told = [f"  {count} × {reason}" for reason, count in reasons.most_common(5)]
+        return "\n".join([line + f"; {self.rejected} rejected, kept in {self.rejected_file}:", *told])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data."""
+        return {**asdict(self), "rejections": [asdict(one) for one in self.rejections]}
+
+
+def push(
+    snapshot: Snapshot,
+    engine: Engine,
+    logs: Logs,
+    source: str | PushSource,
+    df: Any,
+    *,
+    to: str = "offline",
+    offsets: Mapping[str, int] = NO_OFFSETS,
+    rejects: Path,
+) -> PushReport:
+    """Check events, and append those that are right to their source's log.
+
+    Args:
+        snapshot: the definitions.
+        engine: reads paths and queries.
+        logs: the logs.
+        source: the push source, or its name.
+        df: the events: a pandas, Polars or Arrow table, a dict of columns, a list of dicts, a path or a query.
+        to: "offline": into the log, which training reads.
+        offsets: producer → the offset of its last event among these, so that events sent again are recognised.
+        rejects: the folder for rows that are not right.
+
+    Raises:
+        NotRegistered: there is no such push source.
+        RequestError: the table does not fit the source, or `to` is not there yet.
+        BackendError: the log cannot be written; nothing was appended.
+        ConflictError: somebody else is writing for too long, or a part of the events is in the log already.
+    """
+    _check_to(to)
+    known = _registered(snapshot.catalog, source)
+    log = logs.log(known.name)
+    if offsets and all(offset <= log.offsets().get(producer, offset - 1) for producer, offset in offsets.items()):
+        at = log.position()
+        return PushReport(source=known.name, appended=0, rejected=0, first=at + 1, last=at, known=0, duplicate=True)
+    given = _given(df, engine)
+    events, reasons = _checked(given, known, _join_keys(snapshot.catalog, known))
+    file = _kept_aside(given, reasons, rejects / known.name) if reasons else ""
+    done = log.append(events, offsets)
+    return PushReport(
+        source=known.name,
+        appended=done.last - done.first + 1,
+        rejected=len(reasons),
+        first=done.first,
+        last=done.last,
+        known=done.known,
+        duplicate=done.duplicate,
+        rejections=tuple(Rejection(row, reasons[row]) for row in sorted(reasons)[:MOST_SHOWN]),
+        rejected_file=file,
+    )
+
+
+def _given(df: Any, engine: Engine) -> Spine:
+    """The events as columns, in whatever form they come."""
+    try:
+        return read_spine(df, engine)
+    except RequestError as wrong:
+        raise RequestError(
+            f"the events cannot be read: {type(df).__name__ if not isinstance(df, (str, Path)) else df}.",
+            instead=wrong.instead,
+            hint="pass a pandas, Polars or Arrow table, a dict of columns, a list of dicts, a Parquet or CSV path or a "
+            "SELECT.",
+        ) from wrong
+
+
+def _check_to(to: str) -> None:
+    if to == "offline":
+        return
+    if to in ("online", "online_and_offline"):
+        raise RequestError(
+            f"push(to={to!r}) is not there yet: events go into the log, and the online store is not fed from it.",
+            hint="push to='offline', and ask get_historical_features.",
+        )
+    raise RequestError(f"push(to={to!r}) is unknown.", hint="use to='offline'.")
+
+
+def _registered(catalog: Catalog, source: str | PushSource) -> PushSource:
+    name = source.name if isinstance(source, PushSource) else source
+    found = catalog.sources.get(name)
+    if isinstance(found, PushSource):
+        return found
+    known = [one.name for one in catalog.sources.values() if isinstance(one, PushSource)]
+    raise NotRegistered(kind="push source", name=str(name), known=known)
+
+
+def _join_keys(catalog: Catalog, source: PushSource) -> dict[str, Field]:
+    """The join keys, with their types, of the views that stand on a source."""
+    views = [view for view in catalog.views.values() if view.source == source]
+    return {one.name: one for view in views for one in view.entity_columns}
+
+
+def _checked(given: Spine, source: PushSource, keys: Mapping[str, Field]) -> tuple[pa.Table, dict[int, str]]:
+    """The rows that are right, in the source's columns; and of the others, by number, what is wrong."""
+    _check_names(given, source)
+    reasons: dict[int, str] = {}
+    columns = []
+    for one in source.schema:
+        column = given.columns.get(one.name, pa.chunked_array([pa.nulls(given.rows)]))
+        if column is None:
+            raise RequestError(
+                f"column {one.name!r} holds values Arrow has no one type for.", hint=f"make all of them {one.dtype}."
+            )
+        cast = _cast_of(column.type, one, is_key=one.name in keys)
+        column = pa.chunked_array(column) if not isinstance(column, pa.ChunkedArray) else column
+        columns.append(_cast_rows(column, cast, one, 0, reasons))
+    table = pa.table(columns, schema=arrow_schema((one.name, one.dtype) for one in source.schema))
+    _note_missing(table, [source.timestamp_field, *(name for name in keys if name in table.column_names)], reasons)
+    _note_operations(table, source, reasons)
+    if reasons:
+        table = table.filter(pa.array([row not in reasons for row in range(len(table))]))
+    return table, reasons
+
+
+def _check_names(given: Spine, source: PushSource) -> None:
+    names = [one.name for one in source.schema]
+    lacking = [name for name in names if name not in given.columns and name != source.operation]
+    if lacking:
+        raise RequestError(
+            f"the events have no column {lacking[0]!r}, which push source {source.name!r} has.",
+            instead=f"They have: {listing(given.columns)}.",
+            hint=nearest_hint(lacking[0], given.columns, otherwise="add it, with nulls where there is no value."),
+            column=lacking[0],
+        )
+    more = [name for name in given.columns if name not in names]
+    if more:
+        raise RequestError(
+            f"the events have a column {more[0]!r}, which push source {source.name!r} has not.",
+            instead=f"It has: {listing(names)}.",
+            hint="leave the column out, or add a Field to the source's schema and apply it.",
+            column=more[0],
+        )
+
+
+def _cast_of(kind: pa.DataType, field: Field, *, is_key: bool) -> Cast:
+    """How a column becomes one of its declared type, where one of its type can.
+
+    Raises:
+        RequestError: no value of that type can be one of the declared type.
+    """
+    target, found = to_arrow(field.dtype), from_arrow(kind)
+    if pa.types.is_null(kind):
+        return lambda column: column.cast(target)
+    whole = field.dtype in (Int32, Int64)
+    if found is None or not (
+        fits(found, field.dtype)
+        or (is_key and fits_key(found, field.dtype))
+        or (whole and found in (Float32, Float64))  # pandas keeps whole numbers with nulls among them so
+        or (field.dtype == UnixTimestamp and found == String)  # JSON has no instants
+    ):
+        raise RequestError(
+            f"column {field.name!r} is {found or kind}, and the source declares {field.dtype}.",
+            hint=f"make its values {field.dtype}, or change the source's schema and apply it.",
+            column=field.name,
+        )
+    if whole or is_key or field.dtype == UnixTimestamp:
+        return lambda column: cast_keys(column, field.dtype, field.name)
+    # A float is what a number is rounded to: that is what declaring one says.
+    safe = field.dtype not in (Float32, Float64)
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return lambda column: column.cast(plain).cast(target, safe=safe)
+
+
+def _cast_rows(column: pa.ChunkedArray, cast: Cast, field: Field, at: int, reasons: dict[int, str]) -> pa.ChunkedArray:
+    """A column cast; values that cannot be are null, and noted. They are found by halving."""
+    try:
+        return cast(column)
+    except (RequestError, pa.ArrowException):
+        if not len(column):
+            return pa.chunked_array([pa.nulls(0, to_arrow(field.dtype))])
+        if len(column) == 1:
+            reasons.setdefault(at, f"{field.name!r}: {column[0].as_py()!r} is no {field.dtype} without loss")
+            return pa.chunked_array([pa.nulls(1, to_arrow(field.dtype))])
+    half = len(column) // 2
+    parts = [
+        _cast_rows(column.slice(0, half), cast, field, at, reasons),
+        _cast_rows(column.slice(half), cast, field, at + half, reasons),
+    ]
+    return pa.chunked_array([chunk for part in parts for chunk in part.chunks], to_arrow(field.dtype))
+
+
+def _note_missing(table: pa.Table, needed: list[str], reasons: dict[int, str]) -> None:
+    for name in needed:
+        for row in _rows_where(pc.is_null(table[name])):
+            reasons.setdefault(row, f"{name!r} is null")
+
+
+def _note_operations(table: pa.Table, source: PushSource, reasons: dict[int, str]) -> None:
+    """An operation is one of two, and a delete says of what."""
+    if not source.operation:
+        return
+    said = table[source.operation]
+    unknown = pc.invert(pc.is_in(said, pa.array([*OPERATIONS, None], pa.string())))
+    for row in _rows_where(unknown):
+        reasons.setdefault(row, f"{source.operation!r}: {said[row].as_py()!r} is neither 'upsert' nor 'delete'")
+    nothing = pc.and_(pc.equal(said, "delete"), pc.is_null(table[source.event_id]))
+    for row in _rows_where(pc.fill_null(nothing, False)):
+        reasons.setdefault(row, f"a delete, and {source.event_id!r} is null")
+
+
+def _rows_where(mask: pa.ChunkedArray) -> list[int]:
+    found: list[int] = pc.indices_nonzero(mask).to_pylist()
+    return found
+
+
+def _kept_aside(given: Spine, reasons: Mapping[int, str], folder: Path) -> str:
+    """Write rejected rows as they were given, with their numbers and reasons; the file's path."""
+    rows = sorted(reasons)
+    table = given.table().take(rows)
+    table = table.append_column("__row", pa.array(rows, pa.int64()))
+    table = table.append_column("__reason", pa.array([reasons[row] for row in rows]))
+    path = folder / f"{secrets.token_hex(8)}.parquet"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as wrong:
+        raise BackendError(f"{folder} cannot be made.", instead=str(wrong), hint="is the repo writable?") from wrong
+    with replacing(path) as scratch:
+        pq.write_table(table, scratch)
+    return str(path)
