@@ -61,9 +61,9 @@ def materialize_incremental(run: Session, end: str | None, views: tuple[str, ...
 @click.argument("file", type=click.Path(path_type=Path))
 @click.pass_obj
 def push(run: Session, source: str, file: Path) -> None:
-    """Append the events in FILE to the log of the push source SOURCE.
+    """Append events to a push source's log.
 
-    FILE is Parquet or CSV. Rows that do not fit the source are not pushed: they are counted, and kept in a file with
+    SOURCE is the source's name, FILE a Parquet or CSV file. Rows that do not fit the source are not pushed: they are counted, and kept in a file with
     the reasons. Pushed twice, events are there twice, unless the source has an event_id.
     """
     with run.store() as store:
