@@ -63,8 +63,9 @@ def materialize_incremental(run: Session, end: str | None, views: tuple[str, ...
 def push(run: Session, source: str, file: Path) -> None:
     """Append events to a push source's log.
 
-    SOURCE is the source's name, FILE a Parquet or CSV file. Rows that do not fit the source are not pushed: they are counted, and kept in a file with
-    the reasons. Pushed twice, events are there twice, unless the source has an event_id.
+    SOURCE is the source's name, FILE a Parquet or CSV file. Rows that do not fit the source are not pushed: they are
+    counted, and kept in a file with the reasons. Pushed twice, events are there twice; in windowed views they count
+    once if the source has an event_id.
     """
     with run.store() as store:
         report = store.push(source, file.absolute())
