@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 
 from bench.table import Row, machine, table, written
 
-GROUPS = ("training", "five_views", "materialize", "online_reads", "online_stores", "startup")
-WHEN_NAMED = ("feast", "any_size")
+GROUPS = ("training", "five_views", "windows", "materialize", "online_reads", "online_stores", "startup")
+WHEN_NAMED = ("feast", "any_size", "many_events")
 """What takes so long, or so much disk, that one has to ask for it."""
 
 

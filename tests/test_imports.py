@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +71,12 @@ def test_words_and_definitions_load_nothing_heavy(module: str) -> None:
 def test_import_takes_less_than_a_third_of_a_second_of_cpu() -> None:
     took = "import time; began = time.process_time(); import gnomon; print(time.process_time() - began)"
     assert min(float(fresh(took)[0]) for _ in range(3)) < 0.3
+
+
+def test_every_folder_of_modules_is_a_package() -> None:
+    """Import rules do not look into any other."""
+    root = Path(gnomon.__file__).parent
+    folders = {path.parent for path in root.rglob("*.py")}
+    beside = (root / "templates", root / "examples" / "backend_package")
+    inside = [one for one in folders if not any(one.is_relative_to(other) for other in beside)]
+    assert [one for one in inside if not (one / "__init__.py").exists()] == []

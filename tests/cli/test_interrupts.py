@@ -20,14 +20,18 @@ from gnomon import FeatureStore
 ROWS, KEYS, ASKED = 2_500_000, 500_000, 600_000
 GNOMON = [sys.executable, "-c", "from gnomon.cli import main; main()"]
 TRAIN = ("get-historical-features", "-s", "asked.parquet", "-f", "v:x", "-f", "v:text", "-o", "train.parquet")
+WINDOWS = ("get-historical-features", "-s", "asked.parquet", "-f", "w:most", "-f", "w:texts", "-o", "train.parquet")
 LOAD = ("materialize", "--json")
 CONFIG = """
 project: big
-offline_store: {type: duckdb, memory_limit: 140MB, threads: 2, temp_directory: spill}
+offline_store: {type: duckdb, memory_limit: 130MB, threads: 2, temp_directory: spill}
 """
 DEFINITIONS = """
-from gnomon import Entity, FeatureView, FileSource
-v = FeatureView(name="v", entities=[Entity(name="k")], source=FileSource(path="rows.parquet", delay="0s"))
+from gnomon import Entity, FeatureView, FileSource, agg
+rows = FileSource(path="rows.parquet", delay="0s")
+v = FeatureView(name="v", entities=[Entity(name="k")], source=rows)
+w = FeatureView(name="w", entities=[Entity(name="k")], source=rows, aggregations=[
+    agg.max("x", over="10000d", name="most"), agg.last_n("text", 3, over="10000d", name="texts")])
 """
 
 
@@ -88,7 +92,7 @@ def left(repo: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [TRAIN, LOAD], ids=lambda words: words[0])
+@pytest.mark.parametrize("words", [TRAIN, WINDOWS, LOAD], ids=["training", "windows", "load"])
 def test_ctrl_c_in_the_middle_is_one_line_and_leaves_nothing(repo: Path, words: tuple[str, ...]) -> None:
     code, out, err = stopped(repo, started(repo, *GNOMON, *words), signal.SIGINT)
     assert (code, out) == (130, "")
@@ -114,8 +118,9 @@ FeatureStore(".").get_historical_features("asked.parquet", ["v:x", "v:text"]).to
 
 
 @pytest.mark.slow
-def test_what_a_killed_training_set_left_goes_with_the_next_which_is_whole(repo: Path) -> None:
-    stopped(repo, started(repo, *GNOMON, *TRAIN), signal.SIGKILL)
+@pytest.mark.parametrize("killed", [TRAIN, WINDOWS], ids=["training", "windows"])
+def test_what_a_killed_training_set_left_goes_with_the_next_which_is_whole(repo: Path, killed: tuple[str, ...]) -> None:
+    stopped(repo, started(repo, *GNOMON, *killed), signal.SIGKILL)
     assert spilled(repo)
     again = started(repo, *GNOMON, *TRAIN)
     assert again.communicate(timeout=120) == (f"Wrote {ASKED} rows to train.parquet.\n", "")

@@ -144,8 +144,8 @@ MADE: list[tuple[Callable[[], Any], str, str]] = [
     ),
     (
         lambda: view(total(over=["7d", Window("7d", hop="1d")])),
-        rf"{SPEND}several .* 'amount_sum_7d': of sum\('amount'\)\.",
-        "size and offset alone",
+        rf"{SPEND}several .* 'amount_sum_7d': of two windows of sum\('amount'\)\.",
+        "one aggregation for each of these windows",
     ),
     (
         lambda: view(total(name="user_id")),

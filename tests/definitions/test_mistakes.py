@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gnomon import Entity, FeatureService, FeatureView, Field, FileSource
+from gnomon import Entity, FeatureService, FeatureView, Field, FileSource, Window, agg
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.views import Projection
 from gnomon.errors import GnomonError
@@ -39,6 +39,16 @@ PROFILE = view(schema=[AGE])
 
 MISTAKES: list[tuple[Callable[[], Any], str, str]] = [
     # (the mistake, what the message says, what the hint says)
+    (
+        lambda: view(aggregations=[agg.count(over="1d"), agg.count(over="1d", where="late")]),
+        r"features would be called 'count_1d': of count\(\), count\(\) where late",
+        "name='…'",
+    ),
+    (
+        lambda: view(aggregations=[agg.count(over=["1d", Window("1d", hop="1h")], name="trips")]),
+        r"features would be called 'trips_1d': of two windows of 'trips'",
+        "one aggregation for each of these windows, each with a name",
+    ),
     (lambda: entity(name=""), "entity name ''", "start with a letter"),
     (lambda: entity(name="a b"), "entity name 'a b'", "letters, digits"),
     (lambda: entity(name="user:id"), "entity name 'user:id'", "letters, digits"),

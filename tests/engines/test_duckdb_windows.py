@@ -227,3 +227,46 @@ def test_a_vector_of_another_length_is_refused(tmp_path: Path) -> None:
     pq.write_table(to_event_table(rows, table), tmp_path / "v.parquet")
     with pytest.raises(RequestError, match=r"column 'x' holds a vector of 3 elements, .* length=2"):
         ask(engine_in(tmp_path), view, [((7,), 5)], "now")
+
+
+@given(data=st.data())
+def test_between_the_instants_named_no_answer_changes(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Over a span of time, a row at each instant at which an answer may change says all there is to say."""
+    view, table, events, asked = data.draw(questions())
+    whole = [(key, at) for key, at in asked if None not in key]
+    if not whole:
+        return
+    as_known: AsKnown = data.draw(st.sampled_from(["now", "then"]))
+    (key, start), (_, end) = whole[0], whole[-1]
+    start, end = min(start, end), max(start, end)
+    folder = tmp_path_factory.mktemp("source")
+    pq.write_table(table, folder / view.source.path)
+    columns = {
+        f"k{place}": pa.array([key[place]], to_plain(field.dtype)).cast(to_arrow(field.dtype))
+        for place, field in enumerate(view.entity_columns)
+    }
+    part = ViewQuestion(view=view, columns=tuple(columns), features=tuple((name, name) for name in view.feature_names))
+    question = TrainingQuestion(views=(part,), order=view.feature_names, instant="t", as_known=as_known)
+    keys = pa.table(columns) if columns else pa.table({"__world": [0]})
+
+    instants = engine_in(folder).instants(keys, question, start, end)["t"].to_pylist()
+
+    assert instants[0] == start
+    assert instants == sorted(set(instants))
+    for begin, until in zip(instants, [*instants[1:], end + 1], strict=True):
+        for late in (begin + (until - begin) // 2, until - 1):
+            answers = [expected(view, events, key, at, as_known) for at in (begin, late)]
+            assert same_answers(view, *answers), (begin, late, answers)
+
+
+def same_answers(view: FeatureView, one: list[WindowAnswer], two: list[WindowAnswer]) -> bool:
+    return all(
+        same_value(left.value, right.value, field.dtype)
+        for field, left, right in zip(view.schema, one, two, strict=True)
+    )
+
+
+def to_plain(dtype: FeatureType) -> pa.DataType:
+    return pa.int64() if dtype == UnixTimestamp else to_arrow(dtype)

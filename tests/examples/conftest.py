@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,3 +30,14 @@ def prepared(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("flights") / "data"
     prepare(folder)
     return folder
+
+
+@pytest.fixture
+def repo(prepared: Path, tmp_path: Path) -> Path:
+    """The whole folder copied, as a reader would, with its data."""
+    from gnomon.examples import flights
+
+    here = Path(flights.__file__).parent
+    copy = shutil.copytree(here, tmp_path / "flights", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(prepared, copy / "data")
+    return copy

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import warnings
 from pathlib import Path
 
@@ -12,24 +11,13 @@ import pytest
 from gnomon import FeatureStore
 from gnomon.clock import ManualClock
 from gnomon.errors import RequestError
-from gnomon.examples import flights
 from gnomon.examples.flights import demo, serve, train
-
-HERE = Path(flights.__file__).parent
-
-
-@pytest.fixture
-def repo(prepared: Path, tmp_path: Path) -> Path:
-    """The whole folder copied, as a reader would, with its data."""
-    copy = shutil.copytree(HERE, tmp_path / "flights", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(prepared, copy / "data")
-    return copy
 
 
 def test_its_definitions_apply_as_they_stand(repo: Path) -> None:
     with FeatureStore(repo) as store:
         applied = store.apply()
-        assert (len(applied.changes), applied.notes) == (16, ())
+        assert (len(applied.changes), applied.notes) == (21, ())
         assert not store.plan().changes
         service = store.get_feature_service("late_arrival")
     assert [part.columns for part in service.features if part.view.name == "airport_facts"] == [("origin",), ("dest",)]
@@ -57,7 +45,7 @@ def test_replays_agree_and_can_be_repeated(repo: Path) -> None:
     with FeatureStore(repo, clock=clock) as store:
         store.apply()
         clock.set(1_400_000_000_000_000)
-        asked = serve.departures(train.held_out(train.training_set(store, train.JOINS[2])), 3)
+        asked = serve.departures(train.held_out(train.training_set(store, train.THEN, serve.SERVICE)), 3)
         first, second = (serve.replay(store, clock, asked) for _ in range(2))
     assert first.disagreements == second.disagreements == 0
     assert first.values == asked.num_rows * first.features > 0
@@ -71,7 +59,7 @@ def test_a_replay_sees_rows_that_knew_too_much(repo: Path) -> None:
     with FeatureStore(repo, clock=clock) as store:
         store.apply()
         clock.set(1_400_000_000_000_000)
-        hindsight = serve.departures(train.held_out(train.training_set(store, train.JOINS[1])), 2)
+        hindsight = serve.departures(train.held_out(train.training_set(store, train.JOINS[1], serve.SERVICE)), 2)
         found = serve.replay(store, clock, hindsight)
     assert set(found.differences) >= {"plane_last_flight__arr_delay", "lane_last_flight__arr_delay"}
     assert found.to_dict()["disagreements"] == sum(found.differences.values()) > 0

@@ -239,6 +239,22 @@ def test_keys_over_time_give_every_answer_they_had(store: FeatureStore) -> None:
     ]
 
 
+def test_features_of_the_whole_world_over_time(store: FeatureStore) -> None:
+    """A view without entities has one answer at a time, and so one row per change of it."""
+    world = FeatureView(name="world", schema=[Field("age", Int64)], source=profile.source)
+    store.apply([world])
+    got = store.get_historical_features(
+        entities={}, features=["world:age"], as_known="now", start_date=day(1), end_date=day(20)
+    ).to_arrow()
+    assert got.column_names == ["event_timestamp", "age"]
+    assert got.to_pylist() == [
+        {"event_timestamp": day(1), "age": 30},
+        {"event_timestamp": day(5), "age": None},
+        {"event_timestamp": day(6), "age": 50},
+        {"event_timestamp": day(10), "age": 31},
+    ]
+
+
 def test_an_empty_spine_gives_the_columns(store: FeatureStore) -> None:
     for empty in (pd.DataFrame(ASKED).iloc[:0], pa.table(ASKED).slice(0, 0), {"user_id": [], "event_timestamp": []}):
         answer = store.get_historical_features(empty, BOTH)

@@ -330,14 +330,19 @@ def _aggregations(owner: str, given: Any) -> tuple[Aggregation, ...]:
                 f"{owner}: {one!r:.80} is no aggregation.", hint="aggregations=[agg.sum('amount', over='7d'), …]."
             )
     if twice := duplicates(name for one in found for name in one.feature_names):
-        sharing = [one for one in found if twice[0] in one.feature_names]
-        raise DefinitionError(
-            f"{owner}: several features would be called {twice[0]!r}: of {listing(map(_told, sharing))}.",
-            hint="give one of them a name of its own: name='…'."
-            if len(sharing) > 1
-            else "names tell windows apart by size and offset alone: put one into an aggregation with a name.",
-        )
+        raise _of_one_name(owner, twice[0], [one for one in found if twice[0] in one.feature_names])
     return found
+
+
+def _of_one_name(owner: str, name: str, sharing: Sequence[Aggregation]) -> DefinitionError:
+    """Aggregations would make two features of one name, or one would by two windows of one size."""
+    if len(sharing) > 1:
+        said = listing(map(_told, sharing))
+        hint = "give one of them a name of its own: name='…'."
+    else:
+        said = f"two windows of {sharing[0].shown}"
+        hint = "write one aggregation for each of these windows, each with a name of its own: name='…'."
+    return DefinitionError(f"{owner}: several features would be called {name!r}: of {said}.", hint=hint)
 
 
 def _windowed(

@@ -298,7 +298,9 @@ def _spine_over_time(
             given = keys.column(column, f"a join key of view {part.view.name!r}")
             columns[column] = cast_keys(given, key.dtype, column)
     distinct = (
-        pa.table(columns).group_by(list(columns), use_threads=False).aggregate([]) if columns else pa.table({"": [0]})
+        pa.table(columns).group_by(list(columns), use_threads=False).aggregate([])
+        if columns
+        else pa.table({"__world": [0]})
     )
     made = engine.instants(distinct, question, first, last)
     at = made[question.instant].cast(pa.timestamp("us", "UTC"))

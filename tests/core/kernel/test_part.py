@@ -35,9 +35,9 @@ from gnomon.types import (
     to_arrow,
 )
 
-CENTS = Decimal(10, 2)
+CENTS, LONG = Decimal(10, 2), Decimal(38, 3)
 NAN, INF = math.nan, math.inf
-NUMBERS = (Int64, Float64, CENTS, Bool, Float32, Int32)
+NUMBERS = (Int64, Float64, CENTS, LONG, Bool, Float32, Int32)
 SCALARS = (*NUMBERS, String, Bytes, UnixTimestamp)
 ARGUMENTS: dict[str, list[dict[str, Any]]] = {
     "variance": [{}, {"population": True}],
@@ -65,6 +65,7 @@ POOLS: dict[FeatureType, list[Any]] = {
     Bytes: [b"", b"a", b"\xff"],
     Bool: [True, False],
     UnixTimestamp: [0, -1, 5, 10**15],
+    LONG: [decimal.Decimal(one).scaleb(-3, decimal.Context(prec=40)) for one in (0, 1, -1, 10**38 - 1, 1 - 10**38)],
     CENTS: [decimal.Decimal(one).scaleb(-2) for one in (0, 1, -1, 12345, 9999999999)],
 }
 TAME: dict[FeatureType, list[Any]] = {Float64: [1.5, 0.1, 0.2, 0.3, 2.0, 0.7, -0.0], Int64: [0, 1, 2, 3]}

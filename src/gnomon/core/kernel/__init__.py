@@ -1,21 +1,18 @@
-"""The kernel: windowed features of many keys at many instants, over numpy arrays.
+"""The window kernel: windowed features of many keys at many instants, by sorted arrays.
 
-A window, with both clocks and corrections, gives each event an interval of instants in which it counts. Everything here
-is a way to ask which events' intervals hold an instant, and what comes of their values.
+Turned round, a window gives each event an interval of instants in which it counts (`gnomon.core.windows`). So events
+lie in order of time, and what is inside at an instant lies between two places; late and corrected events, which break
+the order, are few and counted apart. From the events to the answer:
 
-| file | what it has |
+| file | what it does |
 |---|---|
-| `windowed` | a whole question: batches of events in, columns of answers out |
-| `parts`, `pieces` | the question cut by keys, and by time where one key is too large, so that memory is bounded |
-| `part` | one part: versions settled, everything sorted, each aggregation answered |
-| `versions` | until when a version of an event holds |
-| `tracks` | (key, instant) in one sorted array of int64 |
-| `entries` | which events are inside at each row: main ones by two searches, extras by an interval of rows each |
-| `lanes` | of these, the ones a condition selects that have a value |
-| `sweeps` | the table of sweeps: which function is computed by which of the files below |
-| `summing`, `spread`, `limbs` | exact sums, means, variances from prefix sums |
-| `extremes`, `ordered`, `pushdown` | min, max, first, last, lists: over stretches of events, or over a tree of rows |
-| `distinct`, `grid` | counts of different values; what depends on how often each one occurs |
-| `own` | users' own aggregations |
-| `columns` | one column of values as the sweeps want it |
+| `windowed` | a whole view: parts, their events, their rows |
+| `parts` · `pieces` | events split by key, in memory or in files; large parts taken a stretch at a time |
+| `part` | one part: versions settled, events and rows sorted, jobs answered |
+| `versions` · `entries` · `tracks` | until when a version holds; what is inside; searches by (key, instant) |
+| `lanes` | the events that one condition selects, with their values and the windows' spans |
+| `sweeps` | which aggregation is swept by what: |
+| `summing` · `spread` · `limbs` | count, sum, mean; variance, stddev; exact sums |
+| `extremes` · `ordered` · `pushdown` | min, max; first, last and lists; the best of intervals over rows |
+| `distinct` · `frequencies` · `grid` · `own` | distinct values; what hangs on frequencies; users' own aggregations |
 """

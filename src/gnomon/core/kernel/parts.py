@@ -20,10 +20,10 @@ from gnomon.core.columns import as_numpy
 from gnomon.core.kernel.columns import Ints, Values, arrow_of
 from gnomon.types import FeatureType, to_arrow
 
-__all__ = ["Answers", "Parts", "each"]
+__all__ = ["BYTES_HELD", "Answers", "Parts", "each"]
 
 ROWS_GATHERED = 1 << 22
-BYTES_HELD = 1 << 29
+BYTES_HELD = 3 << 27
 
 
 class Parts:

@@ -16,7 +16,7 @@ from gnomon.core.kernel.columns import Ints, Yes
 
 __all__ = ["MOST_EVENTS", "pieces"]
 
-MOST_EVENTS = 1 << 21
+MOST_EVENTS = 1 << 20
 """So many events are taken into memory at once, where that can be helped."""
 BINS = 1 << 12
 """In so many stretches of time of equal length the events of a large key are counted."""

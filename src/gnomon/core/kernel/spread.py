@@ -82,7 +82,7 @@ def _by_totals(function: Variance, lane: Lane, sums: Sums, squares: Sequence[int
     """Row by row in Python's whole numbers."""
     units = units_in_one(lane.values.dtype)
     rows = range(len(squares))
-    totals = sums.totals or [in_units_of(sums.limbs, row, units) for row in rows]
+    totals = sums.totals or [in_units_of(sums.limbs, row, units if units == FINE else 1) for row in rows]
     return np.array(
         [_finished(function, sums.counts[row], totals[row], squares[row], units) for row in rows], np.float64
     )

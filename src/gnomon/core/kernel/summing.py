@@ -11,17 +11,20 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gnomon.core.aggregations.base import FLOATS, INVALID, Function
-from gnomon.core.exact import Total
+from gnomon.core.exact import Total, as_float
 from gnomon.core.kernel import limbs
 from gnomon.core.kernel.columns import Ints, Values, Yes
 from gnomon.core.kernel.entries import Span
 from gnomon.core.kernel.lanes import Lane
 from gnomon.core.kernel.limbs import Limbs
-from gnomon.types import Decimal, to_arrow
+from gnomon.types import Decimal, FeatureType, to_arrow
 
 __all__ = ["Sums", "counted", "meant", "summed", "sums_of"]
 
 Floats = npt.NDArray[np.float64]
+
+SHORT = 18
+"""Decimals of so many digits are whole numbers of 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ def summed(function: Function, lane: Lane) -> list[Values]:
     if lane.values.dtype in FLOATS:
         return [Values(as_floats(sums, lane), sums.counts > 0) for sums in sums_of(lane)]
     if isinstance(lane.values.dtype, Decimal):
-        return [_in_python(function, lane, sums) for sums in sums_of(lane)]
+        output = function.output(lane.values.dtype)
+        return [_short(sums, output) if sums.limbs else _in_python(function, lane, sums) for sums in sums_of(lane)]
     return [_whole(sums) for sums in sums_of(lane)]
 
 
@@ -72,9 +76,10 @@ def sums_of(lane: Lane) -> list[Sums]:
 
 def as_floats(sums: Sums, lane: Lane) -> Floats:
     """Each sum rounded once; what stands where there is no value is of no account."""
-    if sums.totals is not None:
-        dtype = lane.values.dtype
-        found = np.array([Total(total).as_float(dtype) for total in sums.totals], np.float64)
+    dtype = lane.values.dtype
+    if sums.totals is not None or isinstance(dtype, Decimal):
+        totals = sums.totals if sums.totals is not None else _whole_totals(sums)
+        found = np.array([as_float(total, dtype) for total in totals], np.float64)
     else:
         assert sums.limbs is not None
         found = lane.shared(("floats", id(sums)), lambda: limbs.nearest(sums.limbs))  # type: ignore[arg-type]
@@ -107,9 +112,9 @@ def _extra_totals(lane: Lane, span: Span, units: Sequence[int]) -> list[int]:
 
 def _sums(lane: Lane) -> list[Sums]:
     values = lane.values
-    if isinstance(values.dtype, Decimal):
+    if isinstance(values.dtype, Decimal) and values.dtype.precision > SHORT:
         return _of_totals(lane, units_of_decimals(values.array), None)
-    numbers: Any = values.numbers
+    numbers: Any = words_of_decimals(values.array)[0] if isinstance(values.dtype, Decimal) else values.numbers
     special = None
     if values.dtype in FLOATS:
         finite = np.isfinite(numbers)
@@ -149,13 +154,30 @@ def _specials(lane: Lane, numbers: Floats) -> list[Floats]:
 
 def _whole(sums: Sums) -> Values:
     """Sums of whole numbers as int64, invalid where they are too great."""
-    assert sums.limbs is not None
-    there, parts = sums.counts > 0, sums.limbs.parts
-    if len(parts) == 1:
-        return Values(parts[0], there)
-    high = parts[0] + (parts[1] >> 32)
+    there, (high, low) = sums.counts > 0, _words(sums)
     fits: Yes = (high >= -(2**31)) & (high < 2**31)
-    return Values((high << 32) | (parts[1] & 0xFFFFFFFF), there & fits, there & ~fits)
+    return Values((high << 32) | low, there & fits, None if fits.all() else there & ~fits)
+
+
+def _short(sums: Sums, dtype: FeatureType) -> Values:
+    """Sums of decimals of up to 18 digits, of which no 38 digits are too few."""
+    high, low = _words(sums)
+    pairs = np.stack([(high << 32) | low, high >> 32], axis=1)
+    bits = pa.py_buffer(np.packbits(sums.counts > 0, bitorder="little").tobytes())
+    return Values(pa.Array.from_buffers(to_arrow(dtype), len(high), [bits, pa.py_buffer(pairs)]))
+
+
+def _whole_totals(sums: Sums) -> list[int]:
+    high, low = (part.tolist() for part in _words(sums))
+    return [(upper << 32) + lower for upper, lower in zip(high, low, strict=True)]
+
+
+def _words(sums: Sums) -> tuple[Ints, Ints]:
+    """Sums of whole numbers as multiples of 2^32 and what is left, from 0 on."""
+    assert sums.limbs is not None
+    parts = sums.limbs.parts
+    high, low = parts if len(parts) == 2 else (np.zeros_like(parts[0]), parts[0])
+    return high + (low >> 32), low & 0xFFFFFFFF
 
 
 def _in_python(function: Function, lane: Lane, sums: Sums) -> Values:
@@ -172,8 +194,13 @@ def _in_python(function: Function, lane: Lane, sums: Sums) -> Values:
 
 def units_of_decimals(array: pa.Array) -> list[int]:
     """Decimals as whole numbers of their last digit."""
+    low, high = words_of_decimals(array)
+    return [upper << 64 | lower for upper, lower in zip(high.tolist(), low.view(np.uint64).tolist(), strict=True)]
+
+
+def words_of_decimals(array: pa.Array) -> tuple[Ints, Ints]:
+    """The lower and the upper 64 bits of decimals."""
     if not len(array):
-        return []
+        return np.empty(0, np.int64), np.empty(0, np.int64)
     words = np.frombuffer(array.buffers()[1], np.int64)[2 * array.offset : 2 * (array.offset + len(array))]
-    low, high = words[0::2].view(np.uint64).tolist(), words[1::2].tolist()
-    return [upper << 64 | lower for upper, lower in zip(high, low, strict=True)]
+    return np.ascontiguousarray(words[0::2]), np.ascontiguousarray(words[1::2])

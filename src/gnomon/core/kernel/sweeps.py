@@ -14,7 +14,7 @@ from gnomon.core.columns import as_numpy
 from gnomon.core.kernel.columns import Column, Values, Yes, arrow_of
 from gnomon.core.kernel.distinct import approximately, distinct
 from gnomon.core.kernel.extremes import extreme
-from gnomon.core.kernel.grid import frequent, histogram, percentile
+from gnomon.core.kernel.frequencies import frequent, histogram, percentile
 from gnomon.core.kernel.lanes import Lane
 from gnomon.core.kernel.ordered import ordered
 from gnomon.core.kernel.own import own

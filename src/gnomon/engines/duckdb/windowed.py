@@ -14,7 +14,7 @@ import pyarrow as pa
 from gnomon.clock import micros_of
 from gnomon.core.columns import as_numpy
 from gnomon.core.kernel.columns import Ints
-from gnomon.core.kernel.parts import Answers, Parts
+from gnomon.core.kernel.parts import BYTES_HELD, Answers, Parts
 from gnomon.core.kernel.windowed import Brought, Spine, answered
 from gnomon.engines.duckdb.scan import quoted, reader, rows_query
 from gnomon.errors import DefinitionError, RequestError
@@ -30,6 +30,8 @@ MOST_PARTS = 4_096
 BYTES_A_ROW = 64
 """A guess, for CSV files."""
 BATCH_ROWS = 1_000_000
+UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+"""In which DuckDB says a limit."""
 
 
 class WindowedView:
@@ -73,10 +75,11 @@ class WindowedView:
         self._con.execute(keys_step(self._keys, self._tag))
         key, at = self._spine()
         count = self._parts(paths)
-        spine, parts = Spine(key, at, count), Parts(count, self._folder)
+        held = self._held()
+        spine, parts = Spine(key, at, count), Parts(count, self._folder, held=held)
         renamed = dict(self._part.features)
         names = [(renamed[name], dtype) for name, dtype in self._plan.names]
-        answers = Answers(names, spine.row, len(at), self._folder)
+        answers = Answers(names, spine.row, len(at), self._folder, held=held)
         try:
             parts.take(self._con.sql(self._events_query(columns, paths)).to_arrow_reader(BATCH_ROWS))
             threads = int(self._con.sql("select current_setting('threads')").fetchall()[0][0])
@@ -126,6 +129,11 @@ class WindowedView:
         order = np.empty(len(rows), np.int64)
         order[rows] = np.arange(len(rows))
         return key[order], at[order]
+
+    def _held(self) -> int:
+        """How many bytes of events, or of answers, stay in memory: half of what DuckDB may take, at most."""
+        number, unit = str(self._con.sql("select current_setting('memory_limit')").fetchall()[0][0]).split()
+        return min(BYTES_HELD, int(float(number) * UNITS[unit]) // 2)
 
     def _parts(self, paths: Sequence[str]) -> int:
         source = self._part.view.source

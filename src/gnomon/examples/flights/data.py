@@ -56,7 +56,8 @@ def prepare(folder: Path) -> dict[str, int]:
 
     * `flights`: event time `scheduled_departure`, known time `arrived_at`; neither is ever null.
       A flight that was cancelled, or diverted for good, has no arrival: its `arrived_at` is the instant it was
-      due, by its schedule and its delay at departure. Delays and `air_time` are minutes, `distance` miles.
+      due, by its schedule and its delay at departure. When it was called off, the source does not say, and too late
+      is the safe side. Delays and `air_time` are minutes, `distance` miles.
     * `weather`: event time `time_hour`, known time `published_at`, one hour later.
     * `planes` and `airports`: facts that hold from `valid_from`, 2013-01-01T00:00Z, before the first departure.
 

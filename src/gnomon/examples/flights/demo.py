@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,7 +36,7 @@ class DemoReport:
     Args:
         folder: where it ran; None if that is gone.
         tables: rows of each table of raw data.
-        scores: how the model of each join does.
+        scores: how the model of each service and join does.
         replay: how the online reads compare with the training rows.
         online_auc: AUC of the model of "then" on the features read online.
         seconds: how long each step took by the clock.
@@ -50,7 +51,10 @@ class DemoReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data."""
-        scores = {one.join: {"in_training": one.in_training, "as_served": one.as_served} for one in self.scores}
+        scores: dict[str, dict[str, dict[str, float]]] = {}
+        for one in self.scores:
+            pair = {"in_training": one.in_training, "as_served": one.as_served}
+            scores.setdefault(one.service, {})[one.join] = pair
         return {
             "folder": None if self.folder is None else str(self.folder),
             "tables": self.tables,
@@ -60,8 +64,23 @@ class DemoReport:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What came of a service's training sets.
+
+    Args:
+        scores: how the model of each join does.
+        model: that of "then".
+        departures: rows of "then" to read again online.
+    """
+
+    scores: tuple[train.Score, ...]
+    model: train.Model
+    departures: pa.Table
+
+
 def run(folder: Path | None = None, *, quiet: bool = False) -> DemoReport:
-    """Run the example end to end and print what it does; under a minute on two cores.
+    """Run the example end to end and print what it does; about a minute on two cores.
 
     Args:
         folder: where its repo is made, and stays; by default a temporary folder.
@@ -89,10 +108,12 @@ def run_in(folder: Path, teller: Teller, *, kept: bool) -> DemoReport:
     tables = make_repo(folder, teller)
     with FeatureStore(folder) as store:
         apply(store, teller)
-        sets = training_sets(store, teller)
-    models, scores = fit(sets, teller)
-    replayed = serve.departures(train.held_out(sets["then"]))
-    found, online_auc = replay(folder, replayed, models["then"], teller)
+        tell_joins(teller)
+        trained = {service: train_on(store, service, teller) for service in train.SERVICES}
+    scores = tuple(score for one in trained.values() for score in one.scores)
+    tell_scores(scores, teller)
+    online = trained[serve.SERVICE]
+    found, online_auc = replay(folder, online.departures, online.model, teller)
     tell_next(folder, teller, kept=kept)
     report = DemoReport(
         folder=folder if kept else None,
@@ -134,35 +155,46 @@ def apply(store: FeatureStore, teller: Teller) -> None:
     teller.say(f"2. Apply features.py ({teller.seconds['apply']:.1f} s). Views: {views}.")
 
 
-def training_sets(store: FeatureStore, teller: Teller) -> dict[str, pa.Table]:
-    """One training set per join."""
-    teller.say(f"3. Training sets, the service {train.SERVICE!r} joined in three ways. A flight's row sees …")
-    made = {}
-    for join in train.JOINS:
-        step = f"training set {join.name!r}"
-        with teller.step(step):
-            made[join.name] = table = train.training_set(store, join)
-        shape = f"{table.num_rows:,} rows × {table.num_columns} columns in {teller.seconds[step]:.1f} s"
-        teller.say(f"   {join.name:<12}… {join.meaning:<53}{shape}")
-    return made
-
-
-def fit(sets: dict[str, pa.Table], teller: Teller) -> tuple[dict[str, train.Model], tuple[train.Score, ...]]:
-    """One model per training set, and how each does."""
-    models, scores = {}, []
-    with teller.step("fit and score", total=len(train.JOINS)) as advance:
-        for join in train.JOINS:
-            models[join.name] = model = train.Model.fitted(sets[join.name])
-            scores.append(train.Score.of(join, model, sets[join.name], sets["then"]))
-            advance()
+def tell_joins(teller: Teller) -> None:
+    """Say what is going to be compared."""
     teller.say(
-        f"4. The same model on each, learned from January to September ({teller.seconds['fit and score']:.1f} s). "
-        "AUC on October to December,\n   on rows of its own join (in training), "
-        "and on what serving can know at departure (as served):"
+        "3. Training sets of two services, joined in three ways, and the same model on each. A flight's row sees …"
     )
-    for line in (train.SCORE_TITLE, *scores):
+    for join in train.JOINS:
+        teller.say(f"   {join.name:<12}… {join.meaning}")
+
+
+def train_on(store: FeatureStore, service: str, teller: Teller) -> Trained:
+    """A training set per join of a service, a model on each, and how each does."""
+    steps = f"{service}: training sets", f"{service}: models"
+    with teller.step(steps[0], total=len(train.JOINS)) as advance:
+        sets = {}
+        for join in train.JOINS:
+            sets[join] = train.training_set(store, join, service)
+            advance()
+    then = sets[train.THEN]
+    scores = []
+    with teller.step(steps[1], total=len(train.JOINS)) as advance:
+        for join, own in sets.items():
+            model = train.Model.fitted(own)
+            scores.append(train.Score.of(service, join, model, own, then))
+            advance()
+    spent = [teller.seconds[step] for step in steps]
+    teller.say(
+        f"   {service}: {len(sets)} sets of {then.num_rows:,} rows × {then.num_columns} columns in {spent[0]:.1f} s, "
+        f"{len(sets)} models in {spent[1]:.1f} s"
+    )
+    return Trained(scores=tuple(scores), model=model, departures=serve.departures(train.held_out(then)))
+
+
+def tell_scores(scores: Sequence[train.Score], teller: Teller) -> None:
+    """Say how the models do."""
+    teller.say(
+        "4. Learned from January to September. AUC on October to December, on rows of its own join (in training),\n"
+        "   and on what serving can know at departure (as served), with earlier flights told by …"
+    )
+    for line in train.score_lines(scores):
         teller.say(f"   {line}")
-    return models, tuple(scores)
 
 
 def replay(folder: Path, expected: pa.Table, model: train.Model, teller: Teller) -> tuple[serve.Replay, float]:

@@ -1,6 +1,6 @@
 """The held-out months again, online: what is read at each departure is what the training row of that flight says.
 
-    python train.py && python serve.py       # compares with training/then.parquet, which train.py makes
+    python train.py && python serve.py       # compares with training/late_arrival/then.parquet, which train.py makes
 
 A clock is set to an instant; the online store is brought up to it, not a microsecond further; the flights that
 leave then are asked for, as a service in production would. Loaded exactly up to T, an online answer at T is the
@@ -165,7 +165,7 @@ def single_read_us(store: FeatureStore, rows: pa.Table) -> float:
 
 def main() -> None:
     """Replay some departures of the held-out months into a fresh online store."""
-    table = pq.read_table(Path("training") / "then.parquet", filters=[("month", ">", 9)])
+    table = pq.read_table(Path("training") / SERVICE / "then.parquet", filters=[("month", ">", 9)])
     clock = ManualClock()
     with FeatureStore(".", clock=clock) as store:
         found = replay(store, clock, departures(table))
