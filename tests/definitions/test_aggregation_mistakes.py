@@ -145,7 +145,7 @@ MADE: list[tuple[Callable[[], Any], str, str]] = [
     (
         lambda: view(total(over=["7d", Window("7d", hop="1d")])),
         rf"{SPEND}several .* 'amount_sum_7d': of two windows of sum\('amount'\)\.",
-        "each with a name of its own",
+        "one aggregation for each of these windows",
     ),
     (
         lambda: view(total(name="user_id")),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -16,7 +17,7 @@ from gnomon.core.kernel.columns import Ints
 from gnomon.core.kernel.parts import BYTES_HELD, Answers, Parts
 from gnomon.core.kernel.windowed import Brought, Spine, answered
 from gnomon.engines.duckdb.scan import quoted, reader, rows_query
-from gnomon.errors import RequestError
+from gnomon.errors import DefinitionError, RequestError
 from gnomon.plan.as_of import keys_step
 from gnomon.plan.questions import AsKnown, ViewQuestion
 from gnomon.plan.windowed import windowed_plan
@@ -69,6 +70,7 @@ class WindowedView:
 
         Raises:
             RequestError: a value does not fit and `strict` is said, or a vector has the wrong length.
+            DefinitionError: an own aggregation fails.
         """
         self._con.execute(keys_step(self._keys, self._tag))
         key, at = self._spine()
@@ -82,7 +84,8 @@ class WindowedView:
             parts.take(self._con.sql(self._events_query(columns, paths)).to_arrow_reader(BATCH_ROWS))
             threads = int(self._con.sql("select current_setting('threads')").fetchall()[0][0])
             threads = min(threads, os.cpu_count() or 1)
-            answered(parts, spine, self._brought(), self._plan.jobs, self._as_known, answers, threads)
+            with self._named():
+                answered(parts, spine, self._brought(), self._plan.jobs, self._as_known, answers, threads)
             if strict:
                 self._refuse(answers, at)
         except BaseException:
@@ -185,6 +188,15 @@ class WindowedView:
             reach=plan.reach,
             delay=0 if plan.view.source.delay is None else micros_of(plan.view.source.delay),
         )
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Errors of the kernel, which knows no views, get the view's name."""
+        try:
+            yield
+        except (DefinitionError, RequestError) as wrong:
+            what = f"view {self._part.view.name!r}: {wrong.what}"
+            raise type(wrong)(what, instead=wrong.instead, hint=wrong.hint, **wrong.facts) from wrong
 
     def _refuse(self, answers: Answers, at: Ints) -> None:
         for feature, row in answers.invalid:
