@@ -157,6 +157,11 @@ class FeatureView:
         return tuple(dict.fromkeys(column for one in self.aggregations for column in one.columns))
 
     @property
+    def loadable(self) -> bool:
+        """Whether `materialize` loads it into the online store: a row view that is said to be online."""
+        return self.online and not self.aggregations
+
+    @property
     def resolved(self) -> bool:
         """Whether all types are known, as they are in a registry."""
         return bool(self.schema) and len(self.entity_columns) == len(self.join_keys)

@@ -67,16 +67,21 @@ class Report:
 
     Args:
         views: one report per view, in the order they were loaded.
+        left_out: windowed views that are said to be online, and cannot be loaded yet.
     """
 
     views: tuple[ViewReport, ...]
+    left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.views)) or "Nothing to load: no row view has online=True."
+        lines = [*map(str, self.views)] or ["Nothing to load: no row view has online=True."]
+        if self.left_out:
+            lines.append(f"Left out: {', '.join(self.left_out)}. Windowed views are not loaded yet.")
+        return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data."""
-        return {"views": [asdict(one) for one in self.views]}
+        return {"views": [asdict(one) for one in self.views], "left_out": list(self.left_out)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +245,8 @@ def materialize(
         raise RequestError(f"the start {instant_text(start)} is after the end {instant_text(end)}.", hint="swap them.")
     chosen = _chosen(loader.snapshot, views)
     with loader.engine.together():
-        return Report(tuple(loader.run(loader.over_range(view, start, end, anew=anew)) for view in chosen))
+        reports = tuple(loader.run(loader.over_range(view, start, end, anew=anew)) for view in chosen)
+    return Report(reports, _left_out(loader.snapshot, views))
 
 
 def materialize_incremental(loader: Loader, end: int, views: Sequence[str] | None = None) -> Report:
@@ -257,7 +263,8 @@ def materialize_incremental(loader: Loader, end: int, views: Sequence[str] | Non
     """
     chosen = _chosen(loader.snapshot, views)
     with loader.engine.together():
-        return Report(tuple(loader.run(loader.since_last(view, end)) for view in chosen))
+        reports = tuple(loader.run(loader.since_last(view, end)) for view in chosen)
+    return Report(reports, _left_out(loader.snapshot, views))
 
 
 def _chosen(snapshot: Snapshot, names: Sequence[str] | None) -> list[FeatureView]:
@@ -271,8 +278,7 @@ def _chosen(snapshot: Snapshot, names: Sequence[str] | None) -> list[FeatureView
     if names is not None and not names:
         raise RequestError("feature_views is empty.", hint="name the views, or leave it out to load all of them.")
     if names is None:
-        everything = (view for _, view in sorted(snapshot.catalog.views.items()))
-        return [view for view in everything if view.online and not view.aggregations]
+        return [view for _, view in sorted(snapshot.catalog.views.items()) if view.loadable]
     views = list(dict.fromkeys(snapshot.catalog.view(name) for name in names))
     offline = [view.id for view in views if not view.online]
     if offline:
@@ -285,6 +291,12 @@ def _chosen(snapshot: Snapshot, names: Sequence[str] | None) -> list[FeatureView
             hint="ask get_historical_features for windowed views, and leave them out here.",
         )
     return views
+
+
+def _left_out(snapshot: Snapshot, names: Sequence[str] | None) -> tuple[str, ...]:
+    """Windowed views that are said to be online and are not loaded, where all that are online are asked for."""
+    views = snapshot.catalog.views.items()
+    return () if names is not None else tuple(name for name, view in sorted(views) if view.online and view.aggregations)
 
 
 def _covered(runs: Sequence[Run], current: str) -> int | None:
