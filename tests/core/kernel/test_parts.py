@@ -115,6 +115,15 @@ def test_pieces_are_small_where_they_can_be(events: pa.Table) -> None:
     assert max(len(some) for _, _, some in everything) > 2_700  # without a reach a key is not cut
 
 
+def test_windows_with_more_events_than_a_piece_may_have_are_not_cut_row_by_row() -> None:
+    """Each piece gets on by a good part of its windows, so that every event is read a few times, not once a row."""
+    at = np.arange(1_000)
+    events = pa.table({"c": np.zeros(1_000, np.int64), "e": at})
+    cut = list(pieces(events, np.zeros(1_000, np.int64), at, 1, 400, most=10))
+    assert len(cut) < 20
+    assert sum(len(some) for _, _, some in cut) < 10 * len(events)
+
+
 def test_the_first_error_ends_the_work() -> None:
     begun = []
 
