@@ -10,7 +10,9 @@ the aggregated columns as `f:` and their name, and for each condition a boolean 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,11 +106,15 @@ def answered(
     """
     nothing = pa.table({"c": pa.array([], pa.int64()), "e": pa.array([], pa.int64())})
 
+    large = threading.Lock()  # two large parts at once would take twice the memory
+
     def one(part: int) -> None:
         begin, key, at = spine.of(part)
-        if len(key):
-            events = parts.read(part)
-            events = nothing if events is None else events
+        if not len(key):
+            return
+        events = parts.read(part)
+        events = nothing if events is None else events
+        with large if len(events) > brought.most_events else nullcontext():
             for first, last, some in pieces(events, key, at, spine.parts, brought.reach, most=brought.most_events):
                 asked, dense = np.unique(key[first:last], return_inverse=True)
                 given = _given(some, brought, asked, spine.parts)
