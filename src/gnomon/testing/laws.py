@@ -13,20 +13,19 @@ and merges as it likes: the features of an aggregation that breaks a law differ 
 from __future__ import annotations
 
 import copy
-import decimal
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from gnomon.core.aggregations import INVALID, Event, Function
 from gnomon.core.aggregations.custom import Custom, UserFunction
+from gnomon.core.aggregations.states import is_of
 from gnomon.definitions.aggregations import Aggregation
 from gnomon.errors import DefinitionError
 from gnomon.testing.reference_aggregations import canonical
-from gnomon.types import Array, Bool, Bytes, Decimal, FeatureType, Float32, Float64, Int32, Int64, String, UnixTimestamp
+from gnomon.types import FeatureType
 
 if TYPE_CHECKING:
     from hypothesis import strategies as st
@@ -316,24 +315,6 @@ _HINTS: Mapping[Law, str] = {
     _fits_gives: "give a value of the type `gives` says, or None; leave out values it cannot take, or their type.",
     _survives_bytes: "make states of tuples of numbers, texts, bytes and exact sums; or override to_bytes, from_bytes.",
 }
-
-
-def is_of(value: Any, dtype: FeatureType) -> bool:
-    """Whether a value that is not null is one of a type, as the oracle has them."""
-    if isinstance(dtype, Array):
-        return isinstance(value, (list, tuple)) and all(one is None or is_of(one, dtype.element) for one in value)
-    if isinstance(dtype, Decimal):
-        return isinstance(value, decimal.Decimal) and value.is_finite() and _has_digits(value, dtype)
-    if dtype in (Int32, Int64, UnixTimestamp):
-        bits = 32 if dtype == Int32 else 64
-        return type(value) is int and -(2 ** (bits - 1)) <= value < 2 ** (bits - 1)
-    kinds: dict[FeatureType, type] = {Bool: bool, Float32: float, Float64: float, String: str, Bytes: bytes}
-    return isinstance(value, kinds[dtype])
-
-
-def _has_digits(value: decimal.Decimal, dtype: Decimal) -> bool:
-    units: Fraction = Fraction(value) * 10**dtype.scale
-    return units.denominator == 1 and abs(units) < Fraction(10) ** dtype.precision
 
 
 def _same(one: Any, other: Any) -> bool:

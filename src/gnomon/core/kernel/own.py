@@ -77,5 +77,8 @@ def _at_nodes(function: UserFunction, lane: Lane, span: Span, given: list[Any], 
     empty, states = function.own.empty, {}
     for one, at, end in zip(node.tolist(), begin.tolist(), ends.tolist(), strict=True):
         values = [given[event] for event in events[at:end].tolist()]
-        states[one] = (len(values), function.own.add_many(empty(), values))
+        state = function.own.add_many(empty(), values)
+        if state is None and empty() is not None:
+            raise TypeError("add gave None, no state: is there a return missing?")
+        states[one] = (len(values), state)
     return states

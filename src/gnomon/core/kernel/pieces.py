@@ -96,7 +96,7 @@ def _filtered(events: pa.Table, kept: Callable[[pa.RecordBatch], Yes]) -> pa.Tab
 def _stretches(events: pa.Table, at: Ints, reach: int, most: int) -> Iterator[tuple[int, int]]:
     """Stretches of one key's rows whose events are few enough, as far as counts by bins tell.
 
-    Where the windows of one row hold nearly so many or more, a stretch takes half as many again as they do: it would
+    Where the windows of one row hold nearly so many or more, a stretch takes a quarter more than they do: it would
     get on by a few rows at a time else, and read the same events again for each.
     """
     low = int(at[0]) - reach
@@ -110,7 +110,7 @@ def _stretches(events: pa.Table, at: Ints, reach: int, most: int) -> Iterator[tu
     start = 0
     while start < len(at):
         inside = int(ended[start] - begun[start])
-        stop = int(np.searchsorted(ended, begun[start] + max(most, inside + inside // 2), side="right"))
+        stop = int(np.searchsorted(ended, begun[start] + max(most, inside + inside // 4), side="right"))
         stop = max(stop, start + 1)
         yield start, stop
         start = stop
