@@ -166,7 +166,7 @@ def test_a_class_that_cannot_be_found_again_is_refused() -> None:
     [
         ("(value, value)", "(value, value / (value - 4.0))", "ZeroDivisionError: float division by zero"),
         ("state[1] - state[0]", "state[9]", "IndexError: tuple index out of range"),
-        ("state[1] - state[0]", "'much'", "ArrowInvalid: Could not convert 'much'"),
+        ("state[1] - state[0]", "'much'", "TypeError: result gave 'much', which is no Float64"),
     ],
 )
 def test_a_class_that_fails_is_named_with_its_view(repo: Path, written: str, instead: str, said: str) -> None:

@@ -329,6 +329,8 @@ def _aggregations(owner: str, given: Any) -> tuple[Aggregation, ...]:
         DefinitionError: they are not.
     """
     found = listed(owner, "aggregations", given)
+    if isinstance(given, list) and not found:
+        raise DefinitionError(f"{owner}: aggregations is an empty list.", hint="leave it out for a row view.")
     for one in found:
         if not isinstance(one, Aggregation):
             raise DefinitionError(

@@ -66,10 +66,20 @@ def resolve(catalog: Catalog, engine: Engine, *, only: Container[Key] | None = N
     found = {source.name: _source(source, schemas[source.name]) for source in sources}
     notes = list(_known_time_note(found.values()))
     changed: dict[Key, Definition | None] = {("FileSource", name): source for name, source in found.items()}
+    notes += _ignored_versions_notes(views)
     for view in views:
         source = found[view.source.name]
         changed["FeatureView", view.id] = _view(replace(view, source=source), schemas[source.name], notes)
     return Resolved(catalog=catalog.with_definitions(changed), notes=tuple(notes))
+
+
+def _ignored_versions_notes(views: Iterable[FeatureView]) -> Iterator[str]:
+    named = sorted(view.id for view in views if view.source.event_id and not view.aggregations)
+    if named:
+        yield (
+            f"the sources of {listing(named)} name an event_id; row views do not look at it, so a row that corrects or "
+            "deletes an event is a row like any other there."
+        )
 
 
 def _source(source: FileSource, schema: pa.Schema) -> FileSource:
