@@ -155,7 +155,7 @@ class Loader:
             view=view.id,
             mode=load.mode,
             start=load.start,
-            end=load.run.end,
+            end=load.questions[0].end if load.questions else load.run.end,
             rows=rows,
             changed=changed,
             seconds=(finished - began) / 1e6,
