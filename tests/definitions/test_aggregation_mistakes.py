@@ -165,7 +165,11 @@ MADE: list[tuple[Callable[[], Any], str, str]] = [
         f"{SPEND}schema has 'amout', which no agg",
         "what they look",
     ),
-    (lambda: view(aggregations=(), inputs=[Field("a", Int64)]), f"{SPEND}inputs without aggregations", "leave inputs out"),
+    (
+        lambda: view(aggregations=(), inputs=[Field("a", Int64)]),
+        f"{SPEND}inputs without aggregations",
+        "leave inputs out",
+    ),
     (
         lambda: view(agg.sum("vec", over="7d", length=2), agg.mean("vec", over="7d", length=3)),
         rf"{SPEND}aggregations sum\('vec'\) and mean\('vec'\) .* 2 and 3 elements",
