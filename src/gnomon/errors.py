@@ -131,7 +131,7 @@ class UnknownFeature(RequestError):
         super().__init__(
             f"view {view!r} has no feature {feature!r}.",
             instead=f"It has: {listing(names)}.",
-            hint=nearest_hint(feature, names, otherwise="add a Field to the view's schema and apply again."),
+            hint=nearest_hint(feature, names, otherwise="add it to the view and apply again."),
             view=view,
             feature=feature,
             known=names,

@@ -67,6 +67,9 @@ MADE: list[tuple[Callable[[], Any], str, str]] = [
     (lambda: total(over="1 month"), f"{SUM}: window: size: '1 month' is no duration", "us, ms, s, m, h, d, w"),
     (lambda: total(over=""), f"{SUM}: window: size: '' is no duration", "numbers with units"),
     (lambda: total(over="8000000d"), f"{SUM}: window: size is 8000000 days", "at most 7300000 days"),
+    (lambda: total(over=None), f"{SUM}: None is no window", "a lifetime is Window"),
+    (lambda: total(over=[None, "7d"]), f"{SUM}: None is no window", "a lifetime is Window"),
+    (lambda: view(), "feature view 'spend': aggregations is an empty list", "leave it out for a row view"),
     (lambda: total(over=7), f"{SUM}: 7 is no window", '"24h"'),
     (lambda: total(over=["7d", 5]), f"{SUM}: 5 is no window", "Window"),
     (lambda: total(over={"7d", "1d"}), rf"{SUM}: \{{'.*'\}} is no window", "in a list"),
@@ -145,7 +148,7 @@ MADE: list[tuple[Callable[[], Any], str, str]] = [
     (
         lambda: view(total(over=["7d", Window("7d", hop="1d")])),
         rf"{SPEND}several .* 'amount_sum_7d': of two windows of sum\('amount'\)\.",
-        "each with a name of its own",
+        "one aggregation for each of these windows",
     ),
     (
         lambda: view(total(name="user_id")),
@@ -162,7 +165,11 @@ MADE: list[tuple[Callable[[], Any], str, str]] = [
         f"{SPEND}schema has 'amout', which no agg",
         "what they look",
     ),
-    (lambda: view(inputs=[Field("a", Int64)]), f"{SPEND}inputs without aggregations", "leave inputs out"),
+    (
+        lambda: view(aggregations=(), inputs=[Field("a", Int64)]),
+        f"{SPEND}inputs without aggregations",
+        "leave inputs out",
+    ),
     (
         lambda: view(agg.sum("vec", over="7d", length=2), agg.mean("vec", over="7d", length=3)),
         rf"{SPEND}aggregations sum\('vec'\) and mean\('vec'\) .* 2 and 3 elements",

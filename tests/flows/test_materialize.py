@@ -11,7 +11,7 @@ import pytest
 from shop import ROWS, day, profile, profiles
 
 from gnomon import Entity, FeatureStore, FeatureView, Field, FileSource
-from gnomon.clock import ManualClock, from_micros
+from gnomon.clock import ManualClock, from_micros, to_micros
 from gnomon.errors import NotRegistered, RequestError, SourceError
 from gnomon.types import Float64, Int64, String
 
@@ -383,3 +383,11 @@ def test_csv_values_are_read_as_they_are_written(store: FeatureStore, repo: Path
     clock.advance("1d")
     with pytest.raises(SourceError, match=r"1\.5 is no Int64"):
         store.materialize_incremental(feature_views=["words"])
+
+
+def test_a_range_within_what_is_loaded_reports_its_own_end(store: FeatureStore) -> None:
+    """The registry goes on remembering how far all is loaded; what was asked for is what is told."""
+    store.materialize_incremental(day(19))
+    report = store.materialize(day(2), day(6))
+    assert str(report).endswith("rows from 2024-01-02T00:00:00Z to 2024-01-06T00:00:00Z (range)")
+    assert store.materialize_incremental(day(20)).views[0].start == to_micros(day(19))

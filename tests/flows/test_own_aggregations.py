@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from shop import day
 
-from gnomon import FeatureStore, agg
+from gnomon import FeatureStore, FeatureView, FileSource, agg
 from gnomon.clock import ManualClock
-from gnomon.errors import DefinitionError
+from gnomon.errors import DefinitionError, RequestError
 
 SPREADS = """
 from gnomon import agg
@@ -159,3 +159,33 @@ def test_a_class_that_cannot_be_found_again_is_refused() -> None:
 
     with pytest.raises(DefinitionError, match="Local is defined where it cannot be found again"):
         agg.custom(Local, "amount", over="7d")
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "said"),
+    [
+        ("(value, value)", "(value, value / (value - 4.0))", "ZeroDivisionError: float division by zero"),
+        ("state[1] - state[0]", "state[9]", "IndexError: tuple index out of range"),
+        ("state[1] - state[0]", "'much'", "TypeError: result gave 'much', which is no Float64"),
+    ],
+)
+def test_a_class_that_fails_is_named_with_its_view(repo: Path, written: str, instead: str, said: str) -> None:
+    (repo / "spreads.py").write_text(SPREADS.replace(written, instead))
+    with opened(repo) as store:
+        store.apply()
+        with pytest.raises(DefinitionError, match=rf"view 'spend': the aggregation 'spreads:Spread' failed: {said}"):
+            asked(store)
+
+
+def test_a_vector_of_another_length_is_told_with_its_view(tmp_path: Path) -> None:
+    orders = {"user_id": [1, 1], "v": [[1.0, 2.0], [1.0]], "at": [day(5), day(6)]}
+    pq.write_table(pa.table(orders), tmp_path / "orders.parquet")
+    source = FileSource(path="orders.parquet", delay="0s")
+    view = FeatureView(
+        name="mood", entities=["user_id"], source=source, aggregations=[agg.mean("v", over="7d", length=2)]
+    )
+    with opened(tmp_path) as store:
+        store.apply(view)
+        answer = store.get_historical_features(ASKED, ["mood:v_mean_7d"])
+        with pytest.raises(RequestError, match="view 'mood': column 'v' holds a vector of 1 elements"):
+            answer.to_arrow()

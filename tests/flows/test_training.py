@@ -464,3 +464,19 @@ def test_what_a_killed_process_left_beside_a_file_goes_with_the_next(store: Feat
         assert living.exists()
         living.write_bytes(target.read_bytes())
     assert sorted(one.name for one in tmp_path.iterdir() if one.is_file()) == [other.name, target.name]
+
+
+@pytest.mark.parametrize("name", ["profiles/a.parquet", "profiles/train.parquet"])
+def test_a_set_is_not_written_into_what_it_is_made_from(store: FeatureStore, repo: Path, name: str) -> None:
+    """Over a file of a source, or beside those of a folder: there its rows would count as the source's."""
+    before = {path: path.read_bytes() for path in (repo / "profiles").iterdir()}
+    answer = store.get_historical_features(ASKED, ["profile:age"])
+    with pytest.raises(RequestError, match=r"is where source 'profiles' is") as caught:
+        answer.persist(repo / name, overwrite=True)
+    assert "choose a path outside of it" in str(caught.value)
+    assert {path: path.read_bytes() for path in (repo / "profiles").iterdir()} == before
+
+
+def test_strict_is_yes_or_no(store: FeatureStore) -> None:
+    with pytest.raises(RequestError, match="strict is 'no'"):
+        store.get_historical_features(ASKED, ["profile:age"], strict="no")  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from gnomon.cli.root import Group, examples
 from gnomon.cli.session import Session
 from gnomon.clock import duration_text, instant_text
 from gnomon.definitions.catalog import KIND_WORDS
+from gnomon.errors import listing
 
 if TYPE_CHECKING:
     from gnomon.plan.changes import Change
@@ -91,7 +92,7 @@ def _entity_row(one: Any) -> list[Any]:
 def _view_row(one: Any) -> list[Any]:
     entities = ", ".join(entity.name for entity in one.entities)
     ttl = one.ttl and duration_text(one.ttl)
-    return [one.id, entities, ", ".join(one.feature_names), ttl, one.source.name, one.description]
+    return [one.id, entities, listing(one.feature_names, limit=8), ttl, one.source.name, one.description]
 
 
 def _service_row(one: Any) -> list[Any]:

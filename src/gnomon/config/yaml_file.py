@@ -115,6 +115,12 @@ class _Loader(yaml.SafeLoader):
             self._plain.add(id(key))
         return node
 
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge `<<` in, own keys last; of equal keys only the last stays, for PyYAML 6.0.4 merges on the first."""
+        super().flatten_mapping(node)
+        last = {key.value: place for place, (key, _) in enumerate(node.value)}
+        node.value = [pair for place, pair in enumerate(node.value) if last[pair[0].value] == place]
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         made = super().construct_object(node, deep=deep)
         if not isinstance(made, str) or "$" not in made or id(node) in self._plain:

@@ -163,13 +163,14 @@ def window_of(owner: str, given: Any) -> Window:
     """
     if isinstance(given, Window):
         return given
-    if given is None or isinstance(given, (str, timedelta)):
+    if isinstance(given, (str, timedelta)):
         try:
             return Window(given)
         except DefinitionError as wrong:
             raise DefinitionError(f"{owner}: {wrong.what}", hint=wrong.hint) from None
     raise DefinitionError(
-        f"{owner}: {given!r} is no window.", hint='write "24h", or Window("30d", hop="1h"); several stand in a list.'
+        f"{owner}: {given!r} is no window.",
+        hint='write "24h", or Window("30d", hop="1h"); several stand in a list; a lifetime is Window(None).',
     )
 
 

@@ -48,8 +48,8 @@ __all__ = [
     "variance",
 ]
 
-Over = Window | str | timedelta | None | Sequence[Window | str | timedelta | None]
-"""A window, its size, or several of them; None is a lifetime."""
+Over = Window | str | timedelta | Sequence[Window | str | timedelta]
+"""A window, its size, or several of them; a lifetime is Window(None)."""
 
 
 def count(column: str = "", *, over: Over, where: str = "", name: str = "") -> Aggregation:

@@ -59,7 +59,7 @@ class Aggregation:
         if self.name:
             check_column(owner, self.name)
             check_unreserved(owner, self.name)
-        arguments = {name: tuple(one) if isinstance(one, list) else one for name, one in self.arguments.items()}
+        arguments = {name: tuple(one) if isinstance(one, list) else one for name, one in sorted(self.arguments.items())}
         put(self, over=over, where=_checked_where(owner, self.where), arguments=FrozenMap(arguments))
         try:
             self.made()

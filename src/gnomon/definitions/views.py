@@ -22,7 +22,7 @@ from gnomon.definitions.base import (
     put,
 )
 from gnomon.definitions.entities import Entity, Field, check_key_type
-from gnomon.definitions.sources import SOURCES, Source
+from gnomon.definitions.sources import SOURCES, FileSource, Source
 from gnomon.errors import DefinitionError, UnknownFeature, listing
 from gnomon.types import FeatureType
 
@@ -157,6 +157,11 @@ class FeatureView:
     def columns(self) -> tuple[str, ...]:
         """The columns that its aggregations look at; none of a row view."""
         return tuple(dict.fromkeys(column for one in self.aggregations for column in one.columns))
+
+    @property
+    def loadable(self) -> bool:
+        """Whether `materialize` loads it into the online store: a row view of files that is said to be online."""
+        return self.online and not self.aggregations and isinstance(self.source, FileSource)
 
     @property
     def resolved(self) -> bool:
@@ -326,6 +331,8 @@ def _aggregations(owner: str, given: Any) -> tuple[Aggregation, ...]:
         DefinitionError: they are not.
     """
     found = listed(owner, "aggregations", given)
+    if isinstance(given, list) and not found:
+        raise DefinitionError(f"{owner}: aggregations is an empty list.", hint="leave it out for a row view.")
     for one in found:
         if not isinstance(one, Aggregation):
             raise DefinitionError(

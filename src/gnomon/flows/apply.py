@@ -35,7 +35,8 @@ class Plan:
         version: the version it became; None while it is only a plan.
         changes: what changes, ordered by kind and id.
         notes: what authors should know, a sentence each.
-        affected: views (`name@version`) there before and after whose answers differ; reload what is online of them.
+        affected: views (`name@version`) there before and after whose answers differ.
+        reload: those of them that may be online, and should be loaded anew.
     """
 
     project: str
@@ -44,6 +45,7 @@ class Plan:
     changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
     affected: tuple[str, ...] = ()
+    reload: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if not self.changes:
@@ -51,10 +53,10 @@ class Plan:
         else:
             parts = [self._headline(), "\n".join(render(change) for change in self.changes)]
         if self.affected:
-            parts.append(
-                f"Answers of {', '.join(self.affected)} will differ from those given so far.\n"
-                "Reload what is online of them: gnomon materialize --replace"
-            )
+            told = [f"Answers of {', '.join(self.affected)} will differ from those given so far."]
+            if self.reload:
+                told.append("Reload what is online of them: gnomon materialize --replace")
+            parts.append("\n".join(told))
         return "\n\n".join([*parts, *(f"Note: {note}" for note in self.notes)])
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,6 +77,7 @@ class Plan:
             "changes": changes,
             "notes": list(self.notes),
             "affected": list(self.affected),
+            "reload": list(self.reload),
         }
 
     def _headline(self) -> str:
@@ -104,12 +107,15 @@ def plan(registry: Registry, engine: Engine, project: str, objects: Sequence[Any
     known = base.catalog.definitions
     only = {key for key, one in wanted.definitions.items() if key in given.definitions or one != known.get(key)}
     resolved = resolve(wanted, engine, only=only)
+    affected = affected_views(base.catalog, resolved.catalog)
+    views = resolved.catalog.views
     return Plan(
         project=project,
         base=base.version,
         changes=diff(base.catalog, resolved.catalog),
         notes=resolved.notes,
-        affected=affected_views(base.catalog, resolved.catalog),
+        affected=affected,
+        reload=tuple(name for name in affected if views[name].loadable),
     )
 
 

@@ -68,16 +68,23 @@ class Report:
 
     Args:
         views: one report per view, in the order they were loaded.
+        left_out: views that are said to be online, and cannot be loaded yet: windowed ones, those of pushed events.
     """
 
     views: tuple[ViewReport, ...]
+    left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.views)) or "Nothing to load: no row view of files has online=True."
+        lines = [*map(str, self.views)] or ["Nothing to load: no row view of files has online=True."]
+        if self.left_out:
+            lines.append(
+                f"Left out: {', '.join(self.left_out)}. Windowed views, and views of pushed events, are not loaded yet."
+            )
+        return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data."""
-        return {"views": [asdict(one) for one in self.views]}
+        return {"views": [asdict(one) for one in self.views], "left_out": list(self.left_out)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +158,7 @@ class Loader:
             view=view.id,
             mode=load.mode,
             start=load.start,
-            end=load.run.end,
+            end=load.questions[0].end if load.questions else load.run.end,
             rows=rows,
             changed=changed,
             seconds=(finished - began) / 1e6,
@@ -245,7 +252,8 @@ def materialize(
         raise RequestError(f"the start {instant_text(start)} is after the end {instant_text(end)}.", hint="swap them.")
     chosen = _chosen(loader.snapshot, views)
     with loader.engine.together():
-        return Report(tuple(loader.run(loader.over_range(view, start, end, anew=anew)) for view in chosen))
+        reports = tuple(loader.run(loader.over_range(view, start, end, anew=anew)) for view in chosen)
+    return Report(reports, _left_out(loader.snapshot, views))
 
 
 def materialize_incremental(loader: Loader, end: int, views: Sequence[str] | None = None) -> Report:
@@ -262,7 +270,8 @@ def materialize_incremental(loader: Loader, end: int, views: Sequence[str] | Non
     """
     chosen = _chosen(loader.snapshot, views)
     with loader.engine.together():
-        return Report(tuple(loader.run(loader.since_last(view, end)) for view in chosen))
+        reports = tuple(loader.run(loader.since_last(view, end)) for view in chosen)
+    return Report(reports, _left_out(loader.snapshot, views))
 
 
 def _chosen(snapshot: Snapshot, names: Sequence[str] | None) -> list[FeatureView]:
@@ -276,8 +285,7 @@ def _chosen(snapshot: Snapshot, names: Sequence[str] | None) -> list[FeatureView
     if names is not None and not names:
         raise RequestError("feature_views is empty.", hint="name the views, or leave it out to load all of them.")
     if names is None:
-        everything = (view for _, view in sorted(snapshot.catalog.views.items()))
-        return [view for view in everything if view.online and not view.aggregations and not _is_pushed(view)]
+        return [view for _, view in sorted(snapshot.catalog.views.items()) if view.loadable]
     views = list(dict.fromkeys(snapshot.catalog.view(name) for name in names))
     offline = [view.id for view in views if not view.online]
     if offline:
@@ -299,6 +307,12 @@ def _chosen(snapshot: Snapshot, names: Sequence[str] | None) -> list[FeatureView
 
 def _is_pushed(view: FeatureView) -> bool:
     return isinstance(view.source, PushSource)
+
+
+def _left_out(snapshot: Snapshot, names: Sequence[str] | None) -> tuple[str, ...]:
+    """Views that are said to be online and cannot be loaded yet, where all that are online are asked for."""
+    views = snapshot.catalog.views.items()
+    return () if names is not None else tuple(name for name, view in sorted(views) if view.online and not view.loadable)
 
 
 def _covered(runs: Sequence[Run], current: str) -> int | None:

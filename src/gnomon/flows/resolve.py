@@ -64,6 +64,7 @@ def resolve(catalog: Catalog, engine: Engine, *, only: Container[Key] | None = N
     found, schemas = _sources(sources, engine)
     notes = list(_known_time_note(found.values()))
     changed: dict[Key, Definition | None] = {(kind_of(source), name): source for name, source in found.items()}
+    notes += _ignored_versions_notes(views)
     for view in views:
         source = found[view.source.name]
         changed["FeatureView", view.id] = _view(replace(view, source=source), schemas[source.name], notes)
@@ -104,6 +105,15 @@ def _pushed(source: PushSource, found: Mapping[str, Source], schemas: Mapping[st
             hint="they are one column: rename that of the files with field_mapping.",
         )
     return replace(source, batch_source=batch)
+
+
+def _ignored_versions_notes(views: Iterable[FeatureView]) -> Iterator[str]:
+    named = sorted(view.id for view in views if view.source.event_id and not view.aggregations)
+    if named:
+        yield (
+            f"the sources of {listing(named)} name an event_id; row views do not look at it, so a row that corrects or "
+            "deletes an event is a row like any other there."
+        )
 
 
 def _source(source: FileSource, schema: pa.Schema) -> FileSource:

@@ -146,17 +146,32 @@ class TrainingSet:
             progress: is told how it gets on.
 
         Raises:
-            RequestError: the file is there already.
+            RequestError: the file is there already, or is, or would become, a part of a source of the set.
             BackendError: it cannot be written.
         """
         target = Path(path)
         if target.exists() and not overwrite:
             raise RequestError(f"{target} is there already.", hint="choose another path, or say overwrite=True.")
+        self._refuse_to_write_into_a_source(target)
         reader = self.to_reader(progress=progress)
         with replacing(target) as scratch, pq.ParquetWriter(scratch, reader.schema) as writer:
             for batch in reader:
                 writer.write_batch(batch)
         return target
+
+    def _refuse_to_write_into_a_source(self, target: Path) -> None:
+        """Where a source's files are, the set would be one of them, and its rows rows of the source."""
+        place = target.resolve()
+        sources = (source for part in self.question.views for source in file_sources(part.view.source))
+        for source in {source.name: source for source in sources}.values():
+            files = [Path(file.path).resolve() for file in self.engine.files(source)]
+            beside = {file.parent for file in files if file.name != Path(source.path).name}
+            if place in files or place.parent in beside:
+                raise RequestError(
+                    f"{target} is where source {source.name!r} is, of which the training set is made.",
+                    hint="choose a path outside of it.",
+                    path=str(target),
+                )
 
     def _answers(self) -> pa.Table:
         if self._features is None:
@@ -214,6 +229,8 @@ def get_historical_features(
         UnknownFeature: a view has no such feature.
         DefinitionError: the code of an own aggregation is not there, or is no longer what was registered.
     """
+    if not isinstance(strict, bool):
+        raise RequestError(f"strict is {strict!r}.", hint="strict is True or False.")
     asked_at = clock.now()
     views, order = resolve(snapshot.catalog, features, full_feature_names)
     question = TrainingQuestion(

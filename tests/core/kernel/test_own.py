@@ -16,7 +16,7 @@ from gnomon.definitions.aggregations import Aggregation
 from gnomon.errors import DefinitionError
 from gnomon.testing import check_aggregation
 from gnomon.testing.reference_windows import WindowEvent, selected_events
-from gnomon.types import FeatureType, Float64, String, UnixTimestamp, to_arrow
+from gnomon.types import Array, FeatureType, Float64, Int64, String, UnixTimestamp, to_arrow
 
 WINDOWS = (Window("10us"), Window("30us", hop="7us"), Window("5us", kind="tumbling"), Window(None))
 CASES = [
@@ -83,3 +83,30 @@ def test_a_document_keeps_the_hash_of_the_code() -> None:
     with pytest.raises(DefinitionError, match="is not what it was when the view was applied") as caught:
         assert changed.made().own  # type: ignore[attr-defined]
     assert "apply the view again" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"result": lambda self, state: 1}, "result gave 1, which is no Float64"),
+        ({"result": lambda self, state: "much"}, "result gave 'much', which is no Float64"),
+        ({"gives": Int64, "result": lambda self, state: 2**70}, r"result gave \d+, which is no Int64"),
+        ({"gives": Array(Int64), "result": lambda self, state: [1, 2.5]}, r"result gave \(1, 2.5\), which is no Array"),
+        ({"add": lambda self, state, value: None}, "add gave None, no state: is there a return missing"),
+        ({"result": lambda self, state: 1 / 0}, "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_an_own_aggregation_gives_is_never_bent_to_fit(
+    monkeypatch: pytest.MonkeyPatch, changed: dict, said: str
+) -> None:
+    """A value of another type, or too large, is an error that says so, not a number that was cut."""
+    wrong = type("GeometricMean", (own_aggregations.GeometricMean,), changed)
+    wrong.__module__ = own_aggregations.__name__
+    monkeypatch.setattr(own_aggregations, "GeometricMean", wrong)
+    monkeypatch.setattr("gnomon.core.aggregations.custom._MADE", {})
+    events = [WindowEvent(key=(0,), event=1, known=1, values={"x": 2.0})]
+    made = Aggregation(
+        function="custom", column="x", over=[Window(None)], arguments={"place": "own_aggregations:GeometricMean"}
+    )
+    with pytest.raises(DefinitionError, match=said):
+        swept(made, Float64, events, [5], "now")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,15 @@ def test_pieces_are_small_where_they_can_be(events: pa.Table) -> None:
     assert max(len(some) for _, _, some in everything) > 2_700  # without a reach a key is not cut
 
 
+def test_windows_with_more_events_than_a_piece_may_have_are_not_cut_row_by_row() -> None:
+    """Each piece gets on by a good part of its windows, so that every event is read a few times, not once a row."""
+    at = np.arange(1_000)
+    events = pa.table({"c": np.zeros(1_000, np.int64), "e": at})
+    cut = list(pieces(events, np.zeros(1_000, np.int64), at, 1, 400, most=10))
+    assert len(cut) < 30
+    assert sum(len(some) for _, _, some in cut) < 10 * len(events)
+
+
 def test_the_first_error_ends_the_work() -> None:
     begun = []
 
@@ -123,8 +133,10 @@ def test_the_first_error_ends_the_work() -> None:
         if item == 3:
             raise ZeroDivisionError
 
+    stop = threading.Event()
     with pytest.raises(ZeroDivisionError):
-        each(2, work, range(10_000))
+        each(2, work, range(10_000), stop)
+    assert stop.is_set()
     assert len(begun) < 10_000
 
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from gnomon.core.aggregations.base import Event, Function, Unfit
-from gnomon.core.aggregations.states import canonical, read, written
+from gnomon.core.aggregations.states import canonical, is_of, read, written
 from gnomon.core.exact import ExactSum
 from gnomon.errors import DefinitionError, listing
 from gnomon.types import FeatureType, parse
@@ -139,7 +139,11 @@ class UserFunction(Function):
 
     def result(self, state: tuple[int, Any], dtype: FeatureType) -> Any:
         """The user's result."""
-        return canonical(self.own.result(state[1])) if state[0] else None
+        value = canonical(self.own.result(state[1])) if state[0] else None
+        gives = parse(self.gives) if self.gives else self.own.gives
+        if value is not None and not is_of(value, gives):
+            raise TypeError(f"result gave {value!r:.60}, which is no {gives}")
+        return value
 
     def to_bytes(self, state: tuple[int, Any]) -> bytes:
         """The count in eight bytes, then the user's bytes."""

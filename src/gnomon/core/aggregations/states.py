@@ -10,13 +10,14 @@ import decimal
 import json
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 from gnomon.core.exact import ExactSum
 from gnomon.core.ordering import sort_key
-from gnomon.types import FeatureType
+from gnomon.types import Array, Bool, Bytes, Decimal, FeatureType, Float32, Float64, Int32, Int64, String, UnixTimestamp
 
-__all__ = ["canonical", "identity", "read", "written"]
+__all__ = ["canonical", "identity", "is_of", "read", "written"]
 
 
 def canonical(value: Any) -> Any:
@@ -69,3 +70,21 @@ def _thawed(value: Any) -> Any:
         ((mark, text),) = value.items()
         return _MARKS[mark](text)
     return value
+
+
+def is_of(value: Any, dtype: FeatureType) -> bool:
+    """Whether a value that is not null is one of a type, as the oracle has them."""
+    if isinstance(dtype, Array):
+        return isinstance(value, (list, tuple)) and all(one is None or is_of(one, dtype.element) for one in value)
+    if isinstance(dtype, Decimal):
+        return isinstance(value, decimal.Decimal) and value.is_finite() and _has_digits(value, dtype)
+    if dtype in (Int32, Int64, UnixTimestamp):
+        bits = 32 if dtype == Int32 else 64
+        return type(value) is int and -(2 ** (bits - 1)) <= value < 2 ** (bits - 1)
+    kinds: dict[FeatureType, type] = {Bool: bool, Float32: float, Float64: float, String: str, Bytes: bytes}
+    return isinstance(value, kinds[dtype])
+
+
+def _has_digits(value: decimal.Decimal, dtype: Decimal) -> bool:
+    units: Fraction = Fraction(value) * 10**dtype.scale
+    return units.denominator == 1 and abs(units) < Fraction(10) ** dtype.precision

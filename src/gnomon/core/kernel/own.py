@@ -18,6 +18,7 @@ from gnomon.core.kernel.columns import Values
 from gnomon.core.kernel.entries import Span
 from gnomon.core.kernel.lanes import Lane
 from gnomon.core.kernel.pushdown import nodes_of, size_of
+from gnomon.errors import DefinitionError
 from gnomon.types import UnixTimestamp, to_arrow
 
 __all__ = ["own"]
@@ -26,7 +27,21 @@ State = tuple[int, Any]
 
 
 def own(function: UserFunction, lane: Lane) -> list[Values]:
-    """The user's results."""
+    """The user's results.
+
+    Raises:
+        DefinitionError: the user's code raises something, or gives what is not of the type it says.
+    """
+    try:
+        return _results(function, lane)
+    except Exception as wrong:  # whatever a user's method raises
+        raise DefinitionError(
+            f"the aggregation {function.place!r} failed: {type(wrong).__name__}: {wrong}.",
+            hint="gnomon.testing.check_aggregation finds values that it does not take; where= can leave them out.",
+        ) from wrong
+
+
+def _results(function: UserFunction, lane: Lane) -> list[Values]:
     array = lane.values.array
     values = array.cast(pa.int64()) if lane.values.dtype == UnixTimestamp else array
     given = [canonical(one) for one in values.to_pylist()]
@@ -62,5 +77,8 @@ def _at_nodes(function: UserFunction, lane: Lane, span: Span, given: list[Any], 
     empty, states = function.own.empty, {}
     for one, at, end in zip(node.tolist(), begin.tolist(), ends.tolist(), strict=True):
         values = [given[event] for event in events[at:end].tolist()]
-        states[one] = (len(values), function.own.add_many(empty(), values))
+        state = function.own.add_many(empty(), values)
+        if state is None and empty() is not None:
+            raise TypeError("add gave None, no state: is there a return missing?")
+        states[one] = (len(values), state)
     return states

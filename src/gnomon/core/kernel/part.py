@@ -186,10 +186,7 @@ def _visible(given: Given, as_known: AsKnown, at: Ints) -> tuple[Ints, Ints | No
         given.known[places],
         ids,
         there,
-        [
-            *([] if given.deleted is None else [given.deleted[places].astype(np.int64)]),
-            *(_ranks_with_nulls(given.columns[name], places) for name in given.ties),
-        ],
+        lambda tied: _ties(given, places[tied]),
     )
     counts = until > given.known[places]
     if as_known != "then":
@@ -200,6 +197,12 @@ def _visible(given: Given, as_known: AsKnown, at: Ints) -> tuple[Ints, Ints | No
     everywhere[places] = until
     kept = places[counts]
     return kept, everywhere if (everywhere[kept] < FOREVER).any() else None
+
+
+def _ties(given: Given, places: Ints) -> list[Ints]:
+    """What settles which of some versions holds, when their times do not: a delete does, then the greater columns."""
+    deleted = [] if given.deleted is None else [given.deleted[places].astype(np.int64)]
+    return deleted + [_ranks_with_nulls(given.columns[name], places) for name in given.ties]
 
 
 def _with_gaps(inputs: Inputs, places: Ints) -> Ints:
@@ -214,13 +217,11 @@ def _with_gaps(inputs: Inputs, places: Ints) -> Ints:
 
 def _ranks_with_nulls(inputs: Inputs, places: Ints) -> Ints:
     """Numbers that compare as the values of events do, nulls least."""
-    order = inputs.values.order
-    ranks = np.searchsorted(np.unique(order), order) + 1
-    if inputs.at is None:
-        return ranks[places]
-    return (
-        np.where(_there(inputs)[places], ranks[inputs.at[places]], 0) if len(ranks) else np.zeros(len(places), np.int64)
-    )
+    there = np.ones(len(places), np.bool_) if inputs.there is None else inputs.there[places]
+    order = inputs.values.order[(places if inputs.at is None else inputs.at[places])[there]]
+    ranks = np.zeros(len(places), np.int64)
+    ranks[there] = np.unique(order, return_inverse=True)[1] + 1
+    return ranks
 
 
 def _there(inputs: Inputs) -> Yes:

@@ -45,6 +45,8 @@ class Parts:
         self._writers: dict[int, pa.RecordBatchStreamWriter] = {}
         self._files: dict[int, Any] = {}
         self._bytes = 0
+        self.rows = [0] * count
+        """How many events each part has."""
 
     def take(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Split batches, whose first column `c` numbers the keys."""
@@ -94,6 +96,7 @@ class Parts:
                 self._keep(place, batch.slice(begin, end - begin))
 
     def _keep(self, part: int, batch: pa.RecordBatch) -> None:
+        self.rows[part] += len(batch)
         if self._bytes + batch.nbytes <= self._most:
             self._bytes += batch.nbytes
             self._kept[part].append(batch)
@@ -202,8 +205,15 @@ def _taken(array: pa.Array, at: Ints, missing: Any) -> pa.Array:
     return array.take(pa.array(at, mask=missing))
 
 
-def each(threads: int, work: Any, items: Iterable[Any]) -> None:
-    """Do some work for every item, in a few threads; the first error is raised when what runs has ended."""
+def each(threads: int, work: Any, items: Iterable[Any], stop: threading.Event) -> None:
+    """Do some work for every item, in a few threads; the first error is raised when what runs has ended.
+
+    Args:
+        threads: how many.
+        work: is called with an item.
+        items: the items.
+        stop: is set when an error, or Ctrl-C, ends the work: what runs looks at it and ends, too.
+    """
     if threads == 1:
         for item in items:
             work(item)
@@ -212,5 +222,8 @@ def each(threads: int, work: Any, items: Iterable[Any]) -> None:
     try:
         for _ in pool.map(work, items):
             pass
+    except BaseException:
+        stop.set()
+        raise
     finally:
-        pool.shutdown(cancel_futures=True)  # after an error, or Ctrl-C, what has not begun is left
+        pool.shutdown(cancel_futures=True)

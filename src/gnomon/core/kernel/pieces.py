@@ -94,7 +94,11 @@ def _filtered(events: pa.Table, kept: Callable[[pa.RecordBatch], Yes]) -> pa.Tab
 
 
 def _stretches(events: pa.Table, at: Ints, reach: int, most: int) -> Iterator[tuple[int, int]]:
-    """Stretches of one key's rows whose events are few enough, as far as counts by bins tell; one row at the least."""
+    """Stretches of one key's rows whose events are few enough, as far as counts by bins tell.
+
+    Where the windows of one row hold nearly so many or more, a stretch takes a quarter more than they do: it would
+    get on by a few rows at a time else, and read the same events again for each.
+    """
     low = int(at[0]) - reach
     width = -(-(int(at[-1]) + 1 - low) // BINS)
     before = np.concatenate([[0], np.cumsum(_counted(events, low, width))])
@@ -105,7 +109,8 @@ def _stretches(events: pa.Table, at: Ints, reach: int, most: int) -> Iterator[tu
     begun, ended = before[place(at - reach)], before[place(at) + 1]
     start = 0
     while start < len(at):
-        stop = int(np.searchsorted(ended, begun[start] + most, side="right"))
+        inside = int(ended[start] - begun[start])
+        stop = int(np.searchsorted(ended, begun[start] + max(most, inside + inside // 4), side="right"))
         stop = max(stop, start + 1)
         yield start, stop
         start = stop

@@ -7,7 +7,7 @@ next one is known. A delete holds like any other version, and is no event.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -16,8 +16,10 @@ from gnomon.core.windows import FOREVER
 
 __all__ = ["superseded_at"]
 
+Ties = Callable[[Ints], Sequence[Ints]]
 
-def superseded_at(key: Ints, event: Ints, known: Ints, ids: Ints, has_id: Yes, ties: Sequence[Ints]) -> Ints:
+
+def superseded_at(key: Ints, event: Ints, known: Ints, ids: Ints, has_id: Yes, ties: Ties) -> Ints:
     """For each event the instant at which a later version of it is known; `FOREVER` where there is none.
 
     A version that ties in known time with one that beats it is superseded as soon as it is known.
@@ -28,10 +30,11 @@ def superseded_at(key: Ints, event: Ints, known: Ints, ids: Ints, has_id: Yes, t
         known: known times.
         ids: a number per event that tells its id apart.
         has_id: which events have an id; the others are events of their own.
-        ties: numbers that compare as the values of columns do, the most significant column first.
+        ties: for some events, numbers that compare as the values of columns do, the most significant column first;
+            asked only where known times tie.
     """
     until = np.full(len(key), FOREVER)
-    named = np.flatnonzero(has_id)
+    named = _of_ids_met_again(np.flatnonzero(has_id), ids)
     if len(named) < 2:
         return until
     at = named[np.lexsort((known[named], ids[named], key[named]))]
@@ -46,7 +49,16 @@ def superseded_at(key: Ints, event: Ints, known: Ints, ids: Ints, has_id: Yes, t
     return until
 
 
-def _settled(at: Ints, one: Ints, key: Ints, event: Ints, known: Ints, ties: Sequence[Ints]) -> Ints:
+def _of_ids_met_again(named: Ints, ids: Ints) -> Ints:
+    """Those of some events whose id stands at another of them, too: few, as a rule."""
+    order = named[np.argsort(ids[named])]
+    same = ids[order[1:]] == ids[order[:-1]]
+    again = np.zeros(len(order), np.bool_)
+    again[1:] |= same
+    again[:-1] |= same
+    return order[again]
+
+
+def _settled(at: Ints, one: Ints, key: Ints, event: Ints, known: Ints, ties: Ties) -> Ints:
     """The same versions, those with equal known times in the order in which they beat each other."""
-    terms = [column[at] for column in reversed(ties)]
-    return at[np.lexsort((*terms, event[at], known[at], one, key[at]))]
+    return at[np.lexsort((*reversed(ties(at)), event[at], known[at], one, key[at]))]

@@ -10,6 +10,7 @@ the aggregated columns as `f:` and their name, and for each condition a boolean 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -103,19 +104,26 @@ def answered(
         RequestError: a vector has not the length the view says.
     """
     nothing = pa.table({"c": pa.array([], pa.int64()), "e": pa.array([], pa.int64())})
+    stop = threading.Event()
 
     def one(part: int) -> None:
         begin, key, at = spine.of(part)
-        if len(key):
-            events = parts.read(part)
-            events = nothing if events is None else events
-            for first, last, some in pieces(events, key, at, spine.parts, brought.reach, most=brought.most_events):
-                asked, dense = np.unique(key[first:last], return_inverse=True)
-                given = _given(some, brought, asked, spine.parts)
-                for column, values in enumerate(answer(given, dense, at[first:last], len(asked), jobs, as_known)):
-                    answers.put(column, begin + first, values)
+        if not len(key):
+            return
+        events = parts.read(part)
+        events = nothing if events is None else events
+        for first, last, some in pieces(events, key, at, spine.parts, brought.reach, most=brought.most_events):
+            asked, dense = np.unique(key[first:last], return_inverse=True)
+            given = _given(some, brought, asked, spine.parts)
+            for column, values in enumerate(answer(given, dense, at[first:last], len(asked), jobs, as_known)):
+                if stop.is_set():
+                    return
+                answers.put(column, begin + first, values)
 
-    each(threads, one, range(spine.parts))
+    # A large part alone takes as much memory as may be.
+    large = [part for part in range(spine.parts) if parts.rows[part] > brought.most_events]
+    each(1, one, large, stop)
+    each(threads, one, [part for part in range(spine.parts) if part not in set(large)], stop)
 
 
 def _given(table: pa.Table, brought: Brought, asked: Ints, parts: int) -> Given:

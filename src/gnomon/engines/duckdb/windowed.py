@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -18,7 +19,7 @@ from gnomon.core.kernel.windowed import Brought, Spine, answered
 from gnomon.definitions.sources import FileSource, Source
 from gnomon.engines.duckdb.origins import Origin
 from gnomon.engines.duckdb.scan import quoted
-from gnomon.errors import RequestError
+from gnomon.errors import DefinitionError, RequestError
 from gnomon.plan.as_of import keys_step
 from gnomon.plan.questions import AsKnown, ViewQuestion
 from gnomon.plan.windowed import windowed_plan
@@ -70,6 +71,7 @@ class WindowedView:
 
         Raises:
             RequestError: a value does not fit and `strict` is said, or a vector has the wrong length.
+            DefinitionError: an own aggregation fails.
         """
         self._con.execute(keys_step(self._keys, self._tag))
         key, at = self._spine()
@@ -83,7 +85,8 @@ class WindowedView:
             parts.take(self._con.sql(self._events_query(origin)).to_arrow_reader(BATCH_ROWS))
             threads = int(self._con.sql("select current_setting('threads')").fetchall()[0][0])
             threads = min(threads, os.cpu_count() or 1)
-            answered(parts, spine, self._brought(), self._plan.jobs, self._as_known, answers, threads)
+            with self._named():
+                answered(parts, spine, self._brought(), self._plan.jobs, self._as_known, answers, threads)
             if strict:
                 self._refuse(answers, at)
         except BaseException:
@@ -172,6 +175,15 @@ class WindowedView:
             reach=plan.reach,
             delay=_delay(plan.view.source),
         )
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Errors of the kernel, which knows no views, get the view's name."""
+        try:
+            yield
+        except (DefinitionError, RequestError) as wrong:
+            what = f"view {self._part.view.name!r}: {wrong.what}"
+            raise type(wrong)(what, instead=wrong.instead, hint=wrong.hint, **wrong.facts) from wrong
 
     def _refuse(self, answers: Answers, at: Ints) -> None:
         for feature, row in answers.invalid:
