@@ -312,3 +312,30 @@ def test_a_batch_source_has_to_have_the_columns(
     source = PushSource(name="payments", schema=fields, batch_source=files_beside(tmp_path, **columns), cutover=NOON)
     with closing(FeatureStore(tmp_path, clock=clock)) as store, pytest.raises(DefinitionError, match=what):
         store.apply(FeatureView(name="spend", entities=[USER], source=source, aggregations=SPEND.aggregations))
+
+
+def test_a_row_of_the_files_yields_to_the_log_once_that_has_its_event(tmp_path: Path, clock: ManualClock) -> None:
+    """Loaded before the push, it counts until then; loaded after it, never: the log's copy is the one that holds."""
+    stamp = pa.timestamp("us", "UTC")
+    pq.write_table(
+        pa.table(
+            {
+                "user_id": [1, 1, 1],
+                "amount": [7.0, 99.0, 1.0],
+                "at": pa.array([hours(-3)] * 3, stamp),
+                "payment": ["early", "late", "never pushed"],
+                "loaded": pa.array([hours(-2), hours(4), hours(-2)], stamp),
+            }
+        ),
+        tmp_path / "files.parquet",
+    )
+    files = FileSource(path="files.parquet", timestamp_field="at", created_timestamp_column="loaded")
+    source = PushSource(name="payments", batch_source=files, event_id="payment")
+    spend = FeatureView(name="spend", entities=[USER], source=source, aggregations=[agg.sum("amount", over="1d")])
+    with FeatureStore(tmp_path, clock=clock) as store:
+        store.apply([spend])
+        at_once = [{"user_id": 1, "amount": one, "at": hours(-3)} for one in (8.0, 20.0)]
+        store.push("payments", [{**at_once[0], "payment": "early"}, {**at_once[1], "payment": "late"}])
+        rows = {"user_id": [1, 1, 1], "event_timestamp": [hours(-1), hours(1), hours(6)]}
+        found = store.get_historical_features(rows, ["spend:amount_sum_1d"], as_known="then").to_arrow()
+    assert found["amount_sum_1d"].to_pylist() == [8.0, 29.0, 29.0]
