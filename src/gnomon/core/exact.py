@@ -16,12 +16,12 @@ import decimal
 import math
 from typing import Any
 
+from gnomon.core.cells import EXACT
 from gnomon.types import Decimal, FeatureType, Float32, Float64
 
 __all__ = ["UNITS_IN_ONE", "ExactSum", "Total", "as_decimal", "as_float", "divided", "in_units", "units_in_one"]
 
 UNITS_IN_ONE = 1 << 1074
-_EXACT = decimal.Context(prec=80)
 
 
 def in_units(value: Any, dtype: FeatureType) -> int:
@@ -30,7 +30,7 @@ def in_units(value: Any, dtype: FeatureType) -> int:
         numerator, denominator = float(value).as_integer_ratio()
         return numerator * (UNITS_IN_ONE // denominator)
     if isinstance(dtype, Decimal):
-        return int(_EXACT.scaleb(value, dtype.scale))
+        return int(EXACT.scaleb(value, dtype.scale))
     return int(value)
 
 
@@ -48,7 +48,7 @@ def as_float(total: int, dtype: FeatureType) -> float:
 
 def as_decimal(total: int, scale: int) -> decimal.Decimal:
     """So many last digits as a decimal."""
-    return _EXACT.scaleb(decimal.Decimal(total), -scale)
+    return EXACT.scaleb(decimal.Decimal(total), -scale)
 
 
 def divided(numerator: int, denominator: int) -> float:

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from gnomon.core.aggregations import Function, function_of
 from gnomon.core.windows import Window, label_of, window_of
 from gnomon.definitions.base import FrozenMap, check_column, check_unreserved, listed, put
 from gnomon.errors import DefinitionError
 from gnomon.types import FeatureType, Int64
+
+if TYPE_CHECKING:
+    from gnomon.core.expressions import Expression, TypedExpression
 
 __all__ = ["Aggregation"]
 
@@ -88,7 +92,7 @@ class Aggregation:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of the events that it looks at."""
-        of_where = _columns_of(self.where) if self.where else ()
+        of_where = _parsed(self.where).columns if self.where else ()
         return tuple(dict.fromkeys(filter(None, (self.column, *of_where))))
 
     def output(self, columns: Mapping[str, FeatureType]) -> FeatureType:
@@ -102,6 +106,17 @@ class Aggregation:
         """
         return self.made().output(columns[self.column] if self.column else Int64)
 
+    def condition(self, columns: Mapping[str, FeatureType]) -> TypedExpression | None:
+        """What its events must be; None for all.
+
+        Args:
+            columns: types of the events' columns.
+
+        Raises:
+            DefinitionError: the condition's types do not fit.
+        """
+        return _parsed(self.where).typed(columns) if self.where else None
+
     def features(self, columns: Mapping[str, FeatureType]) -> Iterator[tuple[str, FeatureType]]:
         """Names and types of its features.
 
@@ -109,10 +124,7 @@ class Aggregation:
             DefinitionError: the function does not take the column's type, or the condition's types do not fit.
         """
         dtype = self.output(columns)
-        if self.where:
-            from gnomon.core.expressions import parse
-
-            parse(self.where).typed(columns)
+        self.condition(columns)
         return ((name, dtype) for name in self.feature_names)
 
 
@@ -131,7 +143,9 @@ def _checked_where(owner: str, where: object) -> str:
     return parse(where, f"{owner}: where").text
 
 
-def _columns_of(where: str) -> tuple[str, ...]:
+@lru_cache(maxsize=1_024)
+def _parsed(where: str) -> Expression:
+    """A condition, read once: a view asks for its columns and types again and again."""
     from gnomon.core.expressions import parse
 
-    return parse(where).columns
+    return parse(where)

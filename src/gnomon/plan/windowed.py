@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gnomon.core.aggregations.vectors import Vector
-from gnomon.core.expressions import TypedExpression, parse
+from gnomon.core.expressions import TypedExpression
 from gnomon.core.kernel.part import Job
 from gnomon.core.windows import FOREVER
 from gnomon.definitions.aggregations import Aggregation
@@ -66,11 +66,14 @@ def windowed_plan(question: ViewQuestion, as_known: AsKnown, span: tuple[int, in
     types = {one.name: one.dtype for one in view.inputs}
     dtypes = {one.name: one.dtype for one in view.schema}
     jobs, names = [], []
+    conditions: dict[str, TypedExpression] = {}
     for one in view.aggregations:
         wanted = [pair for pair in zip(one.feature_names, one.over, strict=True) if pair[0] in asked]
         if wanted:
             jobs.append(Job(one.made(), one.column, one.where, tuple(dict.fromkeys(window for _, window in wanted))))
             names += [(name, dtypes[name]) for name, _ in wanted]
+            if condition := one.condition(types):
+                conditions[one.where] = condition
     versioned = bool(view.source.event_id)
     reaches = [window.reach for job in jobs for window in job.windows]
     reach = None if versioned or None in reaches else max(one or 0 for one in reaches)
@@ -81,7 +84,7 @@ def windowed_plan(question: ViewQuestion, as_known: AsKnown, span: tuple[int, in
         names=tuple(names),
         columns=tuple(sorted({*ties, *(job.column for job in jobs if job.column)})),
         ties=ties,
-        conditions={job.where: parse(job.where).typed(types) for job in jobs if job.where},
+        conditions=conditions,
         lengths=_lengths(view.aggregations),
         reach=reach,
         since=None if reach is None else max(span[0] - reach, -FOREVER),

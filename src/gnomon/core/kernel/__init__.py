@@ -9,7 +9,7 @@ the order, are few and counted apart. From the events to the answer:
 | `windowed` | a whole view: parts, their events, their rows |
 | `parts` · `pieces` | events split by key, in memory or in files; large parts taken a stretch at a time |
 | `part` | one part: versions settled, events and rows sorted, jobs answered |
-| `versions` · `entries` · `tracks` | until when a version holds; what is inside; searches by (key, instant) |
+| `versions` · `entries` · `tracks` · `orders` | until when a version holds; what is inside; searches |
 | `lanes` | the events that one condition selects, with their values and the windows' spans |
 | `sweeps` | which aggregation is swept by what: |
 | `summing` · `spread` · `limbs` | count, sum, mean; variance, stddev; exact sums |

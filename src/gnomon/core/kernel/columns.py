@@ -19,7 +19,7 @@ from gnomon.core.columns import as_numpy, without_nulls
 from gnomon.core.ordering import sort_key
 from gnomon.types import Array, Bool, FeatureType, Float32, Float64, Int32, Int64, UnixTimestamp, to_arrow
 
-__all__ = ["Column", "Ints", "Values", "Yes", "arrow_of", "float_order", "floats_of_order"]
+__all__ = ["Column", "Floats", "Ints", "Values", "Yes", "arrow_of", "bits_of", "float_order", "floats_of_order"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -137,12 +137,14 @@ def arrow_of(values: Values, dtype: FeatureType) -> pa.Array:
     if isinstance(values.data, pa.Array):
         return values.data if values.data.type == kind else values.data.cast(kind)
     data = np.ascontiguousarray(values.data)
-    bits = None if values.valid is None else pa.py_buffer(np.packbits(values.valid, bitorder="little").tobytes())
-    if dtype == Bool:
-        body = pa.py_buffer(np.packbits(data.astype(np.bool_), bitorder="little").tobytes())
-    else:
-        body = pa.py_buffer(data)
+    bits = None if values.valid is None else bits_of(values.valid)
+    body = bits_of(data.astype(np.bool_)) if dtype == Bool else pa.py_buffer(data)
     return pa.Array.from_buffers(kind, len(data), [bits, body])
+
+
+def bits_of(truths: Yes) -> pa.Buffer:
+    """Truth values as Arrow keeps them: one bit each."""
+    return pa.py_buffer(np.packbits(truths, bitorder="little").tobytes())
 
 
 def _ranked(array: pa.Array, dtype: FeatureType) -> tuple[Ints, pa.Array]:

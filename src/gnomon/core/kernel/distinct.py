@@ -19,6 +19,7 @@ from gnomon.core.aggregations.base import FLOATS, Function
 from gnomon.core.kernel.columns import WHOLE, Column, Ints, Values, Yes
 from gnomon.core.kernel.entries import Span
 from gnomon.core.kernel.lanes import Lane
+from gnomon.core.kernel.orders import order_of
 
 __all__ = ["approximately", "different", "distinct"]
 
@@ -41,22 +42,14 @@ def different(lane: Lane, value: Ints) -> list[Ints]:
     key = lane.events.key[lane.places]
     _, group = np.unique(value, return_inverse=True)
     group = key * (int(group.max(initial=0)) + 1) + group
-    chain = np.argsort(group[:main] * max(main, 1) + np.arange(main)) if _packs(group, main) else _stably(group[:main])
+    chain = order_of(group[:main], np.arange(main))
     ordered = group[chain]
     event, start = lane.events.event[lane.main][chain], lane.start[chain]
     return [_over(lane, span, group, chain, ordered, event, start) for span in lane.spans]
 
 
-def _packs(group: Ints, main: int) -> bool:
-    return int(group.max(initial=0) + 1) * max(main, 1) < 2**62
-
-
-def _stably(group: Ints) -> Ints:
-    return np.argsort(group, kind="stable")
-
-
 def _over(lane: Lane, span: Span, group: Ints, chain: Ints, ordered: Ints, event: Ints, start: Ints) -> Ints:
-    main, rows = len(lane.main), len(lane.rows)
+    main = len(lane.main)
     leave = span.window.leave(event)
     broken = (ordered[1:] != ordered[:-1]) | (leave[:-1] <= start[1:])
     begins, ends = np.ones(main, np.bool_), np.ones(main, np.bool_)
@@ -73,7 +66,6 @@ def _over(lane: Lane, span: Span, group: Ints, chain: Ints, ordered: Ints, event
     ended[chain + 1] = ends
     np.cumsum(begun, out=begun)
     np.cumsum(ended, out=ended)
-    assert rows == len(span.right)
     return begun[span.right] - ended[span.left] + added
 
 

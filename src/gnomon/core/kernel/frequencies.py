@@ -10,19 +10,18 @@ from gnomon.core.aggregations.approx_percentile import ApproxPercentile, middle_
 from gnomon.core.aggregations.base import FLOATS
 from gnomon.core.aggregations.frequent import Frequent, TopK
 from gnomon.core.aggregations.histogram import Histogram
-from gnomon.core.kernel.columns import Column, Ints, Values
+from gnomon.core.kernel.columns import Column, Floats, Ints, Values
 from gnomon.core.kernel.entries import Span
-from gnomon.core.kernel.grid import Block, Cells, Grid, order_of
+from gnomon.core.kernel.grid import Block, Cells, Grid
 from gnomon.core.kernel.lanes import Lane
 from gnomon.core.kernel.ordered import listed
+from gnomon.core.kernel.orders import order_of
 from gnomon.types import Decimal
 
 __all__ = ["frequent", "histogram", "percentile"]
 
 FEW = 16
 """So many of the most frequent values are looked for one by one; more are found by sorting."""
-
-Floats = npt.NDArray[np.float64]
 
 
 def frequent(function: Frequent, lane: Lane) -> list[Values]:

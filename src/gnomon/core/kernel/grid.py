@@ -17,6 +17,7 @@ import numpy.typing as npt
 from gnomon.core.kernel.columns import Ints
 from gnomon.core.kernel.entries import Span
 from gnomon.core.kernel.lanes import Lane
+from gnomon.core.kernel.orders import order_of
 
 __all__ = ["Block", "Cells", "Grid"]
 
@@ -24,7 +25,6 @@ SMALL = 1 << 12
 """A grid of so many cells, or fewer, is small."""
 AT_ONCE = 1 << 21
 """So many cells are held at a time."""
-WIDE = np.int64(2**62)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,20 +140,6 @@ class _Steps:
         """(line, column) of those in some rows, lines counted from the first."""
         low, high = np.searchsorted(self._row, [begin, end])
         return self._row[low:high] - begin, self._column[low:high]
-
-
-def order_of(*terms: Ints) -> Ints:
-    """The order by several terms, the first the most significant; terms are small and may be negative."""
-    packed, span = np.zeros(len(terms[0]), np.int64), 1
-    for term in reversed(terms):
-        if not len(term):
-            return np.empty(0, np.int64)
-        least, greatest = int(term.min()), int(term.max())
-        packed += (term - least) * span
-        span *= greatest - least + 1
-        if span >= WIDE:
-            return np.lexsort(tuple(reversed(terms)))
-    return np.argsort(packed)
 
 
 def _stretches(piece: Ints) -> Iterator[tuple[int, int]]:

@@ -62,9 +62,7 @@ class Lane:
             at: for each event its place in `column`, of those selected; None where all events have a value.
         """
         if selected is None or selected.all():
-            return Lane(
-                self.events, self.rows, self.main, self.start, self.extra, self.extra_start, self.spans, column, at
-            )
+            return replace(self, column=column, at=at, _shared={})
         return self._cut(selected[self.main], selected[self.extra], column, at)
 
     def _cut(self, main: Yes, extra: Yes, column: Column | None, at: Ints | None) -> Lane:

@@ -14,12 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gnomon.core.kernel.columns import Ints
+from gnomon.core.kernel.columns import Floats, Ints
 from gnomon.core.kernel.lanes import Lane
 
 __all__ = ["GREATEST", "Limbs", "digits", "nearest", "of_floats", "of_whole", "over_windows"]
-
-Floats = npt.NDArray[np.float64]
 
 WIDEST_STEP = 44
 GREATEST = 2.0**960

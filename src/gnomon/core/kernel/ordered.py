@@ -15,6 +15,7 @@ from gnomon.core.aggregations.ordered import Last, LastDistinctN, LastN, Ordered
 from gnomon.core.kernel.columns import Column, Ints, Values, Yes
 from gnomon.core.kernel.entries import Span
 from gnomon.core.kernel.lanes import Lane
+from gnomon.core.kernel.orders import with_neighbours
 from gnomon.core.kernel.pushdown import NONE, least_of_each, least_over_rows, lists_over_rows
 from gnomon.types import Float32, Float64
 
@@ -55,10 +56,7 @@ def _ranks(lane: Lane) -> Ranks:
     key, event, known = events.key[sorted_places], events.event[sorted_places], events.known[sorted_places]
     tied = (key[1:] == key[:-1]) & (event[1:] == event[:-1]) & (known[1:] == known[:-1])
     if tied.any():
-        inside = np.zeros(len(order), np.bool_)
-        inside[1:] |= tied
-        inside[:-1] |= tied
-        which = np.flatnonzero(inside)
+        which = np.flatnonzero(with_neighbours(tied))
         group = np.cumsum(~np.concatenate([[False], tied]))[which]
         values = lane.values.take(order[which]).order
         order[which] = order[which][np.lexsort((values, group))]

@@ -15,6 +15,7 @@ from gnomon.core.aggregations import Function
 from gnomon.core.kernel.columns import Column, Ints, Values, Yes
 from gnomon.core.kernel.entries import Entry, Events, Rows, entered
 from gnomon.core.kernel.lanes import Lane
+from gnomon.core.kernel.orders import with_neighbours
 from gnomon.core.kernel.sweeps import sweep
 from gnomon.core.kernel.tracks import Track
 from gnomon.core.kernel.versions import superseded_at
@@ -32,11 +33,19 @@ class Inputs:
     Args:
         values: those that are there.
         at: for each event the place of its value among them; None where all events have one.
+        there: which events have one; None where all do.
     """
 
     values: Column
     at: Ints | None = None
     there: Yes | None = None
+
+    def found(self, places: Ints) -> tuple[Yes, Ints]:
+        """Which of the events at some places have a value, and the places of those values."""
+        if self.at is None or self.there is None:
+            return np.ones(len(places), np.bool_), places
+        there = self.there[places]
+        return there, self.at[places[there]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,9 +175,8 @@ def _in_places(inputs: Inputs, places: Ints) -> Inputs:
     """A column as it is for the events at some places."""
     if inputs.at is None:
         return Inputs(inputs.values.take(places))
-    there = _there(inputs)[places]
-    at = np.cumsum(there) - 1
-    return Inputs(inputs.values.take(inputs.at[places[there]]), at, there)
+    there, at = inputs.found(places)
+    return Inputs(inputs.values.take(at), np.cumsum(there) - 1, there)
 
 
 def _visible(given: Given, as_known: AsKnown, at: Ints) -> tuple[Ints, Ints | None]:
@@ -178,8 +186,9 @@ def _visible(given: Given, as_known: AsKnown, at: Ints) -> tuple[Ints, Ints | No
     if given.ids is None:
         return np.flatnonzero(known), None
     places = np.flatnonzero(known)
-    there = np.ones(len(places), np.bool_) if given.ids.there is None else given.ids.there[places]
-    ids = _with_gaps(given.ids, places)
+    there, at_id = given.ids.found(places)
+    ids = np.zeros(len(places), np.int64)
+    ids[there] = given.ids.values.order[at_id]
     until = superseded_at(
         given.key[places],
         given.event[places],
@@ -205,28 +214,12 @@ def _ties(given: Given, places: Ints) -> list[Ints]:
     return deleted + [_ranks_with_nulls(given.columns[name], places) for name in given.ties]
 
 
-def _with_gaps(inputs: Inputs, places: Ints) -> Ints:
-    """A number per event that tells its value apart; of those that have none, any."""
-    order = inputs.values.order
-    if inputs.at is None:
-        return order[places]
-    return (
-        np.where(_there(inputs)[places], order[inputs.at[places]], 0) if len(order) else np.zeros(len(places), np.int64)
-    )
-
-
 def _ranks_with_nulls(inputs: Inputs, places: Ints) -> Ints:
     """Numbers that compare as the values of events do, nulls least."""
-    there = np.ones(len(places), np.bool_) if inputs.there is None else inputs.there[places]
-    order = inputs.values.order[(places if inputs.at is None else inputs.at[places])[there]]
+    there, at = inputs.found(places)
     ranks = np.zeros(len(places), np.int64)
-    ranks[there] = np.unique(order, return_inverse=True)[1] + 1
+    ranks[there] = np.unique(inputs.values.order[at], return_inverse=True)[1] + 1
     return ranks
-
-
-def _there(inputs: Inputs) -> Yes:
-    assert inputs.there is not None
-    return inputs.there
 
 
 def _in_order(given: Given, places: Ints, keys: int) -> Ints:
@@ -237,9 +230,6 @@ def _in_order(given: Given, places: Ints, keys: int) -> Ints:
     ordered = packed[order]
     tied = ordered[1:] == ordered[:-1]
     if tied.any():
-        inside = np.zeros(len(order), np.bool_)
-        inside[1:] |= tied
-        inside[:-1] |= tied
-        which = np.flatnonzero(inside)
+        which = np.flatnonzero(with_neighbours(tied))
         order[which] = order[which][np.lexsort((given.known[places][order[which]], ordered[which]))]
     return order

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
 from gnomon.core.aggregations.base import FLOATS
 from gnomon.core.aggregations.spread import Stddev, Variance, fraction
 from gnomon.core.exact import UNITS_IN_ONE, divided, in_units, units_in_one
 from gnomon.core.kernel import limbs
-from gnomon.core.kernel.columns import Values, Yes
+from gnomon.core.kernel.columns import Floats, Values, Yes
 from gnomon.core.kernel.entries import Span
 from gnomon.core.kernel.lanes import Lane
 from gnomon.core.kernel.limbs import Limbs
@@ -26,7 +25,6 @@ from gnomon.types import Decimal
 
 __all__ = ["spread"]
 
-Floats = npt.NDArray[np.float64]
 Pair = tuple[Floats, Floats]
 """A double-double: a float, and what is left, less than half a last bit of it."""
 

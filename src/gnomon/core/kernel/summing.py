@@ -7,21 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from gnomon.core.aggregations.base import FLOATS, INVALID, Function
 from gnomon.core.exact import Total, as_float
 from gnomon.core.kernel import limbs
-from gnomon.core.kernel.columns import Ints, Values, Yes
+from gnomon.core.kernel.columns import Floats, Ints, Values, Yes, bits_of
 from gnomon.core.kernel.entries import Span
 from gnomon.core.kernel.lanes import Lane
 from gnomon.core.kernel.limbs import Limbs
 from gnomon.types import Decimal, FeatureType, to_arrow
 
 __all__ = ["Sums", "counted", "meant", "summed", "sums_of"]
-
-Floats = npt.NDArray[np.float64]
 
 SHORT = 18
 """Decimals of so many digits are whole numbers of 64 bits."""
@@ -163,8 +160,8 @@ def _short(sums: Sums, dtype: FeatureType) -> Values:
     """Sums of decimals of up to 18 digits, of which no 38 digits are too few."""
     high, low = _words(sums)
     pairs = np.stack([(high << 32) | low, high >> 32], axis=1)
-    bits = pa.py_buffer(np.packbits(sums.counts > 0, bitorder="little").tobytes())
-    return Values(pa.Array.from_buffers(to_arrow(dtype), len(high), [bits, pa.py_buffer(pairs)]))
+    buffers = [bits_of(sums.counts > 0), pa.py_buffer(pairs)]
+    return Values(pa.Array.from_buffers(to_arrow(dtype), len(high), buffers))
 
 
 def _whole_totals(sums: Sums) -> list[int]:

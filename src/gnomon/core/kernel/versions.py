@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from gnomon.core.kernel.columns import Ints, Yes
+from gnomon.core.kernel.orders import with_neighbours
 from gnomon.core.windows import FOREVER
 
 __all__ = ["superseded_at"]
@@ -53,10 +54,7 @@ def _of_ids_met_again(named: Ints, ids: Ints) -> Ints:
     """Those of some events whose id stands at another of them, too: few, as a rule."""
     order = named[np.argsort(ids[named])]
     same = ids[order[1:]] == ids[order[:-1]]
-    again = np.zeros(len(order), np.bool_)
-    again[1:] |= same
-    again[:-1] |= same
-    return order[again]
+    return order[with_neighbours(same)] if len(order) else order
 
 
 def _settled(at: Ints, one: Ints, key: Ints, event: Ints, known: Ints, ties: Ties) -> Ints:

@@ -103,8 +103,7 @@ class WindowedView:
             origin: where the events come from.
         """
         self._con.execute(keys_step(self._keys, self._tag))
-        same = " and ".join(f"a.{key} = q.{key}" for key in self._keys) or "true"
-        rows = f"select a.r, q.c from asked{self._tag} a join keys{self._tag} q on {same}"
+        rows = f"select a.r, q.c from asked{self._tag} a join keys{self._tag} q on {self._same_key('a')}"
         query = self._events_query(origin)
         found = self._con.sql(f"select r, p.* exclude (c) from ({query}) p join ({rows}) q using (c)").to_arrow_table()
         event, row = _numbers(found["e"]), _numbers(found["r"])
@@ -121,14 +120,16 @@ class WindowedView:
 
     def _spine(self) -> tuple[Ints, Ints]:
         """Per row the number of its key, −1 where it has none, and its instant."""
-        same = " and ".join(f"a.{key} = q.{key}" for key in self._keys) or "true"
-        found = self._con.sql(
-            f"select r, t, coalesce(c, -1) as c from asked{self._tag} a left join keys{self._tag} q on {same}"
-        ).to_arrow_table()
+        joined = f"asked{self._tag} a left join keys{self._tag} q on {self._same_key('a')}"
+        found = self._con.sql(f"select r, t, coalesce(c, -1) as c from {joined}").to_arrow_table()
         rows, at, key = (_numbers(found[name]) for name in ("r", "t", "c"))
         order = np.empty(len(rows), np.int64)
         order[rows] = np.arange(len(rows))
         return key[order], at[order]
+
+    def _same_key(self, rows: str) -> str:
+        """The condition that some rows are about a numbered key q."""
+        return " and ".join(f"{rows}.{key} = q.{key}" for key in self._keys) or "true"
 
     def _held(self) -> int:
         """How many bytes of events, or of answers, stay in memory: half of what DuckDB may take, at most."""
@@ -154,8 +155,8 @@ class WindowedView:
             f"{condition.sql(places.__getitem__)} is true as {quoted(f'm:{where}')}"
             for where, condition in plan.conditions.items()
         ]
-        same = " and ".join(f"p.{key} = q.{key}" for key in self._keys) or "true"
-        return f"select {', '.join(terms)} from ({rows}) p join keys{self._tag} q on {same}{self._known_filter()}"
+        joined = f"({rows}) p join keys{self._tag} q on {self._same_key('p')}"
+        return f"select {', '.join(terms)} from {joined}{self._known_filter()}"
 
     def _known_filter(self) -> str:
         """What is known too late for every row asked is not read."""
