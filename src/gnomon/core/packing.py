@@ -24,7 +24,7 @@ from gnomon.core.columns import as_numpy, without_nulls
 from gnomon.core.rows import Layout
 from gnomon.types import Array, Bytes, Decimal, FeatureType, String, UnixTimestamp, to_arrow
 
-__all__ = ["EVENT", "KNOWN", "pack"]
+__all__ = ["EVENT", "KNOWN", "pack", "slots"]
 
 EVENT, KNOWN = "__event", "__known"
 
@@ -51,7 +51,7 @@ def pack(layout: Layout, batch: pa.RecordBatch) -> list[bytes]:
             ends += np.fromiter(map(len, tail), np.int64, len(tail))
             table[f"c{place}"] = ends
         else:
-            table[f"c{place}"] = _slots(column, dtype)
+            table[f"c{place}"] = slots(column, dtype)
     rows: list[bytes] = table.view(f"V{layout.dtype.itemsize}").tolist()
     if len(tails) == 1:
         return list(map(add, rows, tails[0]))
@@ -62,7 +62,7 @@ def _as(column: Any, arrow: pa.DataType) -> Any:
     return column if column.type == arrow else column.cast(arrow)
 
 
-def _slots(column: Any, dtype: FeatureType) -> Any:
+def slots(column: Any, dtype: FeatureType) -> Any:
     """The values of a fixed-width column as numpy: nulls are 0 and NaN has one form, so equal rows are equal bytes."""
     if isinstance(dtype, Decimal):
         return _decimals(column, dtype)
@@ -114,14 +114,14 @@ def _arrays(column: Any, valid: Any, dtype: Array) -> list[bytes]:
     inner = column.values.slice(first, max(last - first, 0))
     if inner.null_count or element in (String, Bytes):
         return _arrays_one_by_one(column, dtype)
-    slots = np.ascontiguousarray(_slots(inner, element))
+    fixed = np.ascontiguousarray(slots(inner, element))
     lengths = (ends - starts).tolist()
     heads = {length: ARRAY_HEAD.pack(length, 0) for length in set(lengths)}
     if valid is not None:
         lengths = [length if here else None for length, here in zip(lengths, valid.tolist(), strict=True)]
         heads[None] = b""
-    width, base = slots.dtype.itemsize, first
-    data = slots.tobytes()
+    width, base = fixed.dtype.itemsize, first
+    data = fixed.tobytes()
     spans = zip(lengths, ((starts - base) * width).tolist(), ((ends - base) * width).tolist(), strict=True)
     return [heads[length] + data[a:b] for length, a, b in spans]
 

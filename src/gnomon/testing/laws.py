@@ -291,10 +291,9 @@ def _has_no_order(function: Function, example: Example) -> Pairs:
 
 
 def _adds_many(function: Function, example: Example) -> Pairs:
-    if isinstance(function, UserFunction):
-        own, values = function.own, [canonical(event[2]) for event in example.events]
-        one = functools.reduce(own.add, values, own.empty())
-        yield own.result(one), own.result(own.add_many(own.empty(), values))
+    one = _state(function, example.events, example.dtype)
+    many = function.of(iter(example.events), example.dtype)
+    yield function.result(one, example.dtype), function.result(many, example.dtype)
 
 
 LAWS: Mapping[str, Law] = {
@@ -306,7 +305,7 @@ LAWS: Mapping[str, Law] = {
     "merging has no direction": _commutes,
     "merging three states, either pair may come first": _associates,
     "however events are split into states, the result is the same": _splits,
-    "add_many is add, one by one": _adds_many,
+    "the state of many events is that of each added, one by one": _adds_many,
 }
 """Every law by its sentence, in the order they are tried."""
 

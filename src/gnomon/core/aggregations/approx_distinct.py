@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
@@ -69,6 +69,14 @@ class ApproxCountDistinct(Function):
     def add(self, state: State, event: Event, dtype: FeatureType) -> State:
         """Its register raised, if it is lower."""
         return self.merge(state, dict([register(hash_of(event[2], dtype), self.precision)]))
+
+    def of(self, events: Iterable[Event], dtype: FeatureType) -> State:
+        """Each register raised by the values that fall on it."""
+        found: dict[int, int] = {}
+        for value in {one[2] for one in events}:
+            place, number = register(hash_of(value, dtype), self.precision)
+            found[place] = max(found.get(place, 0), number)
+        return found
 
     def merge(self, left: State, right: State) -> State:
         """The greater of each register."""

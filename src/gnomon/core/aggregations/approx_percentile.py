@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -75,6 +76,10 @@ class ApproxPercentile(Function):
     def add(self, state: State, event: Event, dtype: FeatureType) -> State:
         """One more in its bucket."""
         return self.merge(state, {bucket_of(float(event[2]), self.dropped): 1})
+
+    def of(self, events: Iterable[Event], dtype: FeatureType) -> State:
+        """Their buckets."""
+        return Counter(bucket_of(float(one[2]), self.dropped) for one in events)
 
     def merge(self, left: State, right: State) -> State:
         """Bucket by bucket."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -35,6 +36,10 @@ class Count(Function):
     def add(self, state: int, event: Event, dtype: FeatureType) -> int:
         """One more."""
         return state + 1
+
+    def of(self, events: Iterable[Event], dtype: FeatureType) -> int:
+        """All of them."""
+        return sum(1 for _ in events)
 
     def merge(self, left: int, right: int) -> int:
         """Both."""

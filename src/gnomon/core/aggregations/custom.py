@@ -20,7 +20,7 @@ import hashlib
 import importlib
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -132,6 +132,11 @@ class UserFunction(Function):
     def add(self, state: tuple[int, Any], event: Event, dtype: FeatureType) -> tuple[int, Any]:
         """Its value."""
         return state[0] + 1, self.own.add(state[1], canonical(event[2]))
+
+    def of(self, events: Iterable[Event], dtype: FeatureType) -> tuple[int, Any]:
+        """Their values, added together."""
+        values = [canonical(one[2]) for one in events]
+        return len(values), self.own.add_many(self.own.empty(), values)
 
     def merge(self, left: tuple[int, Any], right: tuple[int, Any]) -> tuple[int, Any]:
         """Both."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -43,6 +44,10 @@ class CountDistinct(Function):
     def add(self, state: State, event: Event, dtype: FeatureType) -> State:
         """With its value."""
         return state | {identity(event[2], dtype)}
+
+    def of(self, events: Iterable[Event], dtype: FeatureType) -> State:
+        """Their values."""
+        return frozenset(identity(value, dtype) for value in {one[2] for one in events})
 
     def merge(self, left: State, right: State) -> State:
         """The values of both."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -39,6 +40,14 @@ class Frequent(Function):
         """Its value once more."""
         value = canonical(event[2])
         return self.merge(state, {identity(value, dtype): (1, value)})
+
+    def of(self, events: Iterable[Event], dtype: FeatureType) -> State:
+        """How often each of their values occurs."""
+        found: dict[tuple[Any, ...], tuple[int, Any]] = {}
+        for value, count in Counter(canonical(one[2]) for one in events).items():
+            key = identity(value, dtype)
+            found[key] = (count + found[key][0] if key in found else count, value)
+        return found
 
     def merge(self, left: State, right: State) -> State:
         """Each value as often as in both."""

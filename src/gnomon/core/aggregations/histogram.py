@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -64,6 +65,13 @@ class Histogram(Function):
         value = event[2]
         place = len(self.edges) if value != value else bisect_right(self.edges, value)
         return (*state[:place], state[place] + 1, *state[place + 1 :])
+
+    def of(self, events: Iterable[Event], dtype: FeatureType) -> State:
+        """All in their bins."""
+        bins = [0] * (len(self.edges) + 1)
+        for _, _, value in events:
+            bins[-1 if value != value else bisect_right(self.edges, value)] += 1
+        return tuple(bins)
 
     def merge(self, left: State, right: State) -> State:
         """Bin by bin."""

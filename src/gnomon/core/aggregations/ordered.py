@@ -5,7 +5,7 @@ Lists run from the earliest to the latest, so the last of `last_n` is `last`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -46,6 +46,12 @@ class Ordered(Function):
         at, known, given = event
         value = canonical(given)
         return self.merge(state, ((at, known, identity(value, dtype), value),))
+
+    def of(self, events: Iterable[Event], dtype: FeatureType) -> State:
+        """Those that can be in the result."""
+        values = ((at, known, canonical(value)) for at, known, value in events)
+        placed = [(at, known, identity(value, dtype), value) for at, known, value in values]
+        return tuple(self.kept(sorted(placed, key=lambda one: one[:3])))
 
     def merge(self, left: State, right: State) -> State:
         """Both, in order."""

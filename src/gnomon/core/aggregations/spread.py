@@ -8,6 +8,7 @@ zero exactly where all values are equal.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -58,6 +59,12 @@ class Variance(Function):
         """One more."""
         one = Total.of(event[2], dtype)
         return state[0] + 1, state[1].plus(one), state[2] + one[0] ** 2
+
+    def of(self, events: Iterable[Event], dtype: FeatureType) -> State:
+        """All of them."""
+        totals = [Total.of(one[2], dtype) for one in events]
+        total = Total(sum(one[0] for one in totals), *(any(one[flag] for one in totals) for flag in (1, 2, 3)))
+        return len(totals), total, sum(one[0] ** 2 for one in totals)
 
     def merge(self, left: State, right: State) -> State:
         """Both."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -37,6 +38,12 @@ class Summing(Function):
     def add(self, state: State, event: Event, dtype: FeatureType) -> State:
         """One more."""
         return state[0] + 1, state[1].plus(Total.of(event[2], dtype))
+
+    def of(self, events: Iterable[Event], dtype: FeatureType) -> State:
+        """All of them."""
+        totals = [Total.of(one[2], dtype) for one in events]
+        flags = (any(one[flag] for one in totals) for flag in (1, 2, 3))
+        return len(totals), Total(sum(one[0] for one in totals), *flags)
 
     def merge(self, left: State, right: State) -> State:
         """Both."""

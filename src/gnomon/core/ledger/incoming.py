@@ -1,0 +1,130 @@
+"""Events as a ledger takes them: Arrow columns turned into records, all of a batch at once.
+
+A batch has the int64 columns `__event` and `__known` (µs), the columns that are aggregated, for each condition a
+boolean column `where:` and its text, and, where events have versions, `__id` and perhaps `__gone`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gnomon.core.cells import cell_of
+from gnomon.core.columns import as_numpy, without_nulls
+from gnomon.core.ledger.records import Records
+from gnomon.core.ledger.shape import EVENT, FLAGS, HAS_ID, ID, KNOWN, REAL, Shape, is_fixed
+from gnomon.core.packing import slots
+from gnomon.types import Bool, FeatureType, Int32, Int64, UnixTimestamp, from_arrow
+
+__all__ = ["GONE", "Batch", "ids_of", "where_column"]
+
+GONE, EVENT_ID = "__gone", "__id"
+Ints = npt.NDArray[np.int64]
+
+
+def where_column(text: str) -> str:
+    """The name of the column that says whether a condition is true."""
+    return f"where:{text}"
+
+
+class Batch:
+    """Events of many entities as records.
+
+    Args:
+        shape: what a record holds.
+        batch: the events.
+    """
+
+    def __init__(self, shape: Shape, batch: pa.RecordBatch) -> None:
+        self._shape = shape
+        self.fields: Ints = np.zeros((len(batch), shape.width), np.int64)
+        self.fields[:, EVENT], self.fields[:, KNOWN] = as_numpy(batch["__event"]), as_numpy(batch["__known"])
+        flags = self.fields[:, FLAGS]
+        self._heaps: list[list[bytes]] = []
+        for place, (name, dtype) in enumerate(shape.columns):
+            self._take_column(place, batch[name], dtype, flags)
+        for condition in shape.conditions:
+            flags |= as_numpy(batch[where_column(condition)].fill_null(False)) * np.int64(shape.condition_flag(condition))
+        if shape.versioned:
+            flags |= as_numpy(batch[EVENT_ID].is_valid()) * np.int64(HAS_ID)
+            self.fields[:, ID] = ids_of(batch[EVENT_ID])
+        self.gone = as_numpy(batch[GONE]) if GONE in batch.schema.names else None
+
+    def sort(self, order: Ints) -> None:
+        """Put the events into another order."""
+        self.fields = np.ascontiguousarray(self.fields[order])
+        places = order.tolist()
+        self._heaps = [[heap[place] for place in places] for heap in self._heaps]
+        if self.gone is not None:
+            self.gone = self.gone[order]
+
+    def commons(self, starts: Ints) -> list[int]:
+        """For stretches of events that begin at some places, the flags that all of each have."""
+        if not len(starts):
+            return []
+        found: list[int] = np.bitwise_and.reduceat(self.fields[:, FLAGS], starts).tolist()
+        return found
+
+    def records(self, start: int, stop: int, common: int) -> Records:
+        """The events from one place to before another, which have these flags in common, as records."""
+        fields, shape = self.fields[start:stop], self._shape
+        if not self._heaps:
+            return Records(shape, fields.tobytes(), b"", common)
+        fields, parts, end = fields.copy(), [], 0
+        for row in range(stop - start):
+            for place, heap in zip(shape.variable, self._heaps, strict=True):
+                value = heap[start + row]
+                fields[row, place] = end << 32 | len(value)
+                parts.append(value)
+                end += len(value)
+        return Records(shape, fields.tobytes(), b"".join(parts), common)
+
+    def _take_column(self, place: int, column: Any, dtype: FeatureType, flags: Any) -> None:
+        shape = self._shape
+        field = shape.first_field + place
+        there = np.True_ if not column.null_count else as_numpy(column.is_valid())
+        flags |= there * np.int64(shape.there_flag(place))
+        if not is_fixed(dtype):
+            self._heaps.append(_heap(column, dtype))
+        elif dtype in REAL:
+            numbers = as_numpy(without_nulls(column)).astype(np.float64) + 0.0
+            numbers[np.isnan(numbers)] = np.nan
+            flags |= np.isfinite(numbers) * np.int64(shape.finite_flag(place))
+            self.fields[:, field] = numbers.view(np.int64)
+        else:
+            self.fields[:, field] = slots(column, dtype)
+
+
+def ids_of(column: Any) -> Ints:
+    """A number per id that tells it from others: a whole number is its own, of anything else a hash of 64 bits."""
+    dtype = from_arrow(column.type)
+    if dtype in (Bool, Int32, Int64, UnixTimestamp):
+        return slots(column, dtype).astype(np.int64)  # type: ignore[no-any-return]
+    hashed = {value: _hash(value) for value in column.unique().to_pylist()}
+    return np.array([hashed[value] for value in column.to_pylist()], np.int64)
+
+
+def _hash(value: str | bytes | None) -> int:
+    raw = value.encode() if isinstance(value, str) else value or b""
+    found: int = struct.unpack("<q", hashlib.blake2b(raw, digest_size=8).digest())[0]
+    return found
+
+
+def _heap(column: Any, dtype: FeatureType) -> list[bytes]:
+    cell = cell_of(dtype)
+    put: Callable[[Any], bytes] = cell.put or bytes
+    values: Sequence[Any] = _as_micros(column).to_pylist()
+    return [b"" if value is None else put(value) for value in values]
+
+
+def _as_micros(column: Any) -> Any:
+    """Instants within arrays as whole numbers."""
+    if pa.types.is_list(column.type) and pa.types.is_timestamp(column.type.value_type):
+        return column.cast(pa.list_(pa.int64()))
+    return column

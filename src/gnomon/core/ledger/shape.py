@@ -1,0 +1,212 @@
+"""What a record of a ledger holds: both clocks, what is there of it, and the columns that are aggregated.
+
+    event i64 · known i64 · flags i64 · [id i64] · a field of 8 bytes per column
+
+Numbers stand in their field; a text, an array or a large decimal stands in the heap behind the records, and its field
+says where. The flags tell, bit by bit, which columns are there, which floats are finite, and which conditions are true.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from gnomon.core.aggregations import Function
+from gnomon.core.cells import cell_of
+from gnomon.core.windows import FOREVER, Window
+from gnomon.errors import DefinitionError
+from gnomon.types import Bool, Decimal, FeatureType, Float32, Float64, Int32, Int64, UnixTimestamp
+
+__all__ = ["EVENT", "FLAGS", "HAS_ID", "ID", "KNOWN", "Job", "Lane", "Shape"]
+
+EVENT, KNOWN, FLAGS, ID = range(4)
+"""Places of the fields that every record has; `ID` only where events have versions."""
+HAS_ID = 1 << 62
+MOST_BITS = 62
+WHOLE = (Bool, Int32, Int64, UnixTimestamp)
+REAL = (Float32, Float64)
+SHORT = 18
+"""Decimals of so many digits are whole numbers of 64 bits."""
+CHUNK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One aggregation, over all its windows.
+
+    Args:
+        function: what is computed.
+        column: of which column; empty for the events themselves.
+        where: of the events of which this condition is true; empty for all.
+        windows: the windows.
+    """
+
+    function: Function
+    column: str
+    where: str
+    windows: tuple[Window, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What an aggregation looks at: a column of the events that a condition selects.
+
+    Args:
+        place: the field of the column; None for the events themselves.
+        dtype: the column's type.
+        need: the flags that an event has if it is in the lane.
+        finite: the flag of a float that is finite; 0 for other columns.
+    """
+
+    place: int | None
+    dtype: FeatureType
+    need: int
+    finite: int
+
+    @property
+    def real(self) -> bool:
+        """Whether its fields are floats."""
+        return self.dtype in REAL
+
+    @property
+    def whole(self) -> bool:
+        """Whether its fields are whole numbers that add up and compare as the values do."""
+        return self.dtype in WHOLE or is_short(self.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """What the records of a view hold, and what is made of them.
+
+    Args:
+        columns: (name, type) of the columns that are aggregated.
+        conditions: the conditions, by their text.
+        versioned: whether events have ids, so that later versions correct earlier ones.
+        jobs: the aggregations.
+        chunk: how many records a chunk gets when it is sealed.
+
+    Raises:
+        DefinitionError: there are more columns and conditions than flags.
+    """
+
+    columns: tuple[tuple[str, FeatureType], ...]
+    conditions: tuple[str, ...]
+    versioned: bool
+    jobs: tuple[Job, ...]
+    chunk: int = CHUNK
+
+    def __post_init__(self) -> None:
+        bits = len(self.columns) + sum(dtype in REAL for _, dtype in self.columns) + len(self.conditions)
+        if bits > MOST_BITS:
+            raise DefinitionError(
+                f"the aggregations look at {len(self.columns)} columns under {len(self.conditions)} conditions, "
+                "which are too many to be kept online.",
+                hint=f"floats count twice, and at most {MOST_BITS} fit: split the view into two.",
+            )
+
+    @cached_property
+    def first_field(self) -> int:
+        """The place of the first column's field."""
+        return ID + self.versioned
+
+    @cached_property
+    def width(self) -> int:
+        """How many fields a record has."""
+        return self.first_field + len(self.columns)
+
+    @cached_property
+    def size(self) -> int:
+        """How many bytes a record has."""
+        return 8 * self.width
+
+    @cached_property
+    def variable(self) -> tuple[int, ...]:
+        """The fields whose values are in the heap."""
+        return tuple(
+            self.first_field + place for place, (_, dtype) in enumerate(self.columns) if not is_fixed(dtype)
+        )
+
+    @cached_property
+    def decoders(self) -> dict[int, Callable[[Any, bytes], Any]]:
+        """For each column's field the function (field, heap) → value."""
+        return {self.first_field + place: _decoder(dtype) for place, (_, dtype) in enumerate(self.columns)}
+
+    @cached_property
+    def lanes(self) -> tuple[Lane, ...]:
+        """What the jobs look at, each once."""
+        return tuple(dict.fromkeys(map(self.lane, self.jobs)))
+
+    def lane(self, job: Job) -> Lane:
+        """What a job looks at."""
+        need = self.condition_flag(job.where) if job.where else 0
+        if not job.column:
+            return Lane(None, Int64, need, 0)
+        place = [name for name, _ in self.columns].index(job.column)
+        dtype = self.columns[place][1]
+        return Lane(self.first_field + place, dtype, need | self.there_flag(place), self.finite_flag(place))
+
+    def there_flag(self, place: int) -> int:
+        """The flag that a column is not null."""
+        return 1 << place
+
+    def finite_flag(self, place: int) -> int:
+        """The flag that a float is finite, or null; 0 for columns of other types."""
+        return self._finite.get(place, 0)
+
+    def condition_flag(self, where: str) -> int:
+        """The flag that a condition is true."""
+        return 1 << (len(self.columns) + len(self._finite) + self.conditions.index(where))
+
+    @cached_property
+    def _finite(self) -> dict[int, int]:
+        floats = [place for place, (_, dtype) in enumerate(self.columns) if dtype in REAL]
+        return {place: 1 << (len(self.columns) + number) for number, place in enumerate(floats)}
+
+    @cached_property
+    def windows(self) -> tuple[Window, ...]:
+        """All windows of all jobs."""
+        return tuple(dict.fromkeys(window for job in self.jobs for window in job.windows))
+
+    def gone(self, event: int) -> int:
+        """From which instant on an event counts in no window any more; `FOREVER` where it always will."""
+        return max((window.leave(event) for window in self.windows), default=-FOREVER)
+
+    @cached_property
+    def id(self) -> int:
+        """A number that is the same for the same shape, on every machine: 63 bits."""
+        said = [
+            [[name, str(dtype)] for name, dtype in self.columns],
+            list(self.conditions),
+            self.versioned,
+            [[repr(job.function), job.column, job.where] for job in self.jobs],
+        ]
+        text = json.dumps(said).encode()
+        return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
+
+
+def is_short(dtype: FeatureType) -> bool:
+    """Whether a type's values are decimals that fit 64 bits."""
+    return isinstance(dtype, Decimal) and dtype.precision <= SHORT
+
+
+def is_fixed(dtype: FeatureType) -> bool:
+    """Whether values stand in their field."""
+    return dtype in WHOLE or dtype in REAL or is_short(dtype)
+
+
+def _decoder(dtype: FeatureType) -> Callable[[Any, bytes], Any]:
+    if dtype == Bool:
+        return lambda field, heap: bool(field)
+    if is_short(dtype):
+        take = cell_of(dtype).take
+        assert take is not None
+        return lambda field, heap: take(field)
+    if is_fixed(dtype):
+        return lambda field, heap: field
+    cell = cell_of(dtype)
+    taken: Callable[[Any], Any] = cell.take or bytes
+    return lambda field, heap: taken(heap[field >> 32 : (field >> 32) + (field & 0xFFFFFFFF)])

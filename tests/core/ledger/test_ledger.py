@@ -1,0 +1,249 @@
+"""A ledger answers as the oracle does: whatever was applied in which order, in whatever batches and chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gnomon.core.aggregations import INVALID
+from gnomon.core.expressions import parse
+from gnomon.core.expressions.writing import write
+from gnomon.core.ledger.applying import Incoming, NeedsHistory, applying, erasing, laid_out
+from gnomon.core.ledger.heads import Head
+from gnomon.core.ledger.incoming import Batch, where_column
+from gnomon.core.ledger.parts import chunk_key, head_key, summary_key
+from gnomon.core.ledger.reading import Reading
+from gnomon.core.ledger.records import Records
+from gnomon.core.ledger.shape import Job, Shape
+from gnomon.core.ledger.summary import Summary
+from gnomon.core.windows import FOREVER
+from gnomon.definitions.aggregations import Aggregation
+from gnomon.errors import DefinitionError
+from gnomon.testing import strategies as draw_
+from gnomon.testing.reference_windows import WindowEvent, windowed
+from gnomon.types import Array, to_arrow
+
+KEY = b"7"
+Stored = dict[bytes, bytes]
+
+
+@dataclass(frozen=True)
+class Story:
+    """What happens to one entity.
+
+    Args:
+        table: what events look like.
+        aggregations: what is asked.
+        events: the events in the log's order; known times go up.
+        cuts: after how many of them a batch ends, and answers are asked for.
+        later: how long after the newest known time they are asked for, µs.
+        chunk: how many records a chunk gets.
+    """
+
+    table: draw_.EventTable
+    aggregations: list[Aggregation]
+    events: list[WindowEvent]
+    cuts: list[int]
+    later: list[int]
+    chunk: int
+
+
+@st.composite
+def stories(draw: st.DrawFn, *, versioned: bool | None = None) -> Story:
+    table = draw(draw_.event_tables(max_keys=0))
+    aggregations = draw(draw_.aggregations(table.inputs, lengths=table.lengths))
+    if draw(st.booleans()):
+        columns = {name: dtype for name, dtype in table.inputs.items() if not isinstance(dtype, Array)}
+        if columns:
+            where = write(draw(draw_.conditions(columns).filter(lambda tree: fits(tree, columns))))
+            aggregations = [_where(one, where) if draw(st.booleans()) else one for one in aggregations]
+    over = [window for one in aggregations for window in one.over]
+    rows = draw(draw_.event_histories(table, over, max_size=draw(st.sampled_from([6, 14, 40])), nulls=False))
+    told = draw_.events_of(table, rows)
+    spans = sorted({1, 1_000_000, *(w.width for w in over if w.width), *(w.shift for w in over if w.shift)})
+    known = min((one.event for one in told), default=0) - draw(st.sampled_from([0, *spans]))
+    events = []
+    for one in told:
+        known += draw(st.sampled_from([1, 1, 1, *spans]))
+        events.append(WindowEvent(key=(), event=one.event, known=known, values=one.values, id=one.id,
+                                  delete=one.delete and one.id is not None))
+    return Story(
+        table=table,
+        aggregations=aggregations,
+        events=events,
+        cuts=sorted(draw(st.lists(st.integers(0, len(events)), max_size=3)) + [len(events)]),
+        later=draw(st.lists(st.sampled_from([0, 1, *spans, *(span - 1 for span in spans)]), min_size=1, max_size=3)),
+        chunk=draw(st.sampled_from([1, 2, 3, 4, 16])),
+    )
+
+
+def fits(tree: Any, columns: Mapping[str, Any]) -> bool:
+    try:
+        return bool(parse(write(tree)).typed(columns))
+    except DefinitionError:
+        return False
+
+
+def _where(one: Aggregation, where: str) -> Aggregation:
+    return Aggregation(
+        function=one.function, column=one.column, arguments=dict(one.arguments), over=one.over, name=one.name, where=where
+    )
+
+
+@given(stories())
+def test_applied_batch_by_batch_it_answers_as_the_oracle(story: Story) -> None:
+    shape, store, before = shape_of(story), Stored(), 0
+    for cut in story.cuts:
+        apply(shape, store, story, before, cut)
+        apply(shape, store, story, max(before - 2, 0), cut)  # again: that changes nothing
+        check(shape, store, story, story.events[:cut])
+        before = cut
+    assert all(key.startswith(KEY) for key in store)
+
+
+@given(stories(), st.data())
+def test_laid_out_and_gone_on_with_it_answers_as_the_oracle(story: Story, data: st.DataObject) -> None:
+    shape = shape_of(story)
+    begin = data.draw(st.sampled_from(story.cuts))
+    store = laid(shape, story, begin)
+    check(shape, store, story, story.events[:begin])
+    apply(shape, store, story, begin, len(story.events))
+    check(shape, store, story, story.events)
+
+
+@given(stories())
+def test_nothing_is_left_of_an_entity_that_is_erased(story: Story) -> None:
+    shape, store = shape_of(story), Stored()
+    apply(shape, store, story, 0, len(story.events))
+    run(store, erasing(shape, KEY))
+    assert store == {}
+
+
+def test_an_event_with_an_id_that_is_known_from_before_asks_for_history() -> None:
+    table = draw_.EventTable(keys={}, inputs={}, event_id=to_type("Int64"))
+    events = [WindowEvent(key=(), event=at, known=known, values={}, id=1) for at, known in [(5, 10), (6, 10)]]
+    story = Story(table, [Aggregation(function="count", over=("1h",))], events, [2], [0], 4)
+    shape, store = shape_of(story), Stored()
+    apply(shape, store, story, 0, 1)
+    with pytest.raises(NeedsHistory):
+        apply(shape, store, story, 1, 2)
+
+
+def to_type(name: str) -> Any:
+    from gnomon.types import parse as parse_type
+
+    return parse_type(name)
+
+
+def shape_of(story: Story) -> Shape:
+    conditions = tuple(dict.fromkeys(one.where for one in story.aggregations if one.where))
+    used = {one.column for one in story.aggregations if one.column}
+    return Shape(
+        columns=tuple((name, dtype) for name, dtype in story.table.inputs.items() if name in used),
+        conditions=conditions,
+        versioned=story.table.event_id is not None,
+        jobs=tuple(Job(one.made(), one.column, one.where, one.over) for one in story.aggregations),
+        chunk=story.chunk,
+    )
+
+
+def batch_of(shape: Shape, story: Story, events: list[WindowEvent]) -> Batch:
+    columns: dict[str, Any] = {
+        "__event": pa.array([one.event for one in events], pa.int64()),
+        "__known": pa.array([one.known for one in events], pa.int64()),
+    }
+    for name, dtype in shape.columns:
+        columns[name] = pa.array([one.values[name] for one in events], pa.list_(to_arrow(dtype).value_type)
+                                 if pa.types.is_list(to_arrow(dtype)) else to_arrow(dtype))
+    for text in shape.conditions:
+        selects = parse(text).typed(story.table.inputs).compile()
+        columns[where_column(text)] = pa.array([selects(one.values) is True for one in events], pa.bool_())
+    if shape.versioned:
+        columns["__id"] = pa.array([one.id for one in events], to_arrow(story.table.event_id))
+        columns["__gone"] = pa.array([one.delete for one in events], pa.bool_())
+    return Batch(shape, pa.record_batch(columns))
+
+
+def incoming_of(shape: Shape, story: Story, start: int, stop: int) -> Incoming:
+    batch = batch_of(shape, story, story.events[start:stop])
+    order = np.lexsort((batch.fields[:, 1], batch.fields[:, 0]))
+    batch.sort(order)
+    (common,) = batch.commons(np.array([0]))
+    positions = tuple(int(place) + start + 1 for place in order)
+    deletes = frozenset() if batch.gone is None else frozenset(np.flatnonzero(batch.gone).tolist())
+    return Incoming(batch.records(0, stop - start, common), positions, deletes)
+
+
+def apply(shape: Shape, store: Stored, story: Story, start: int, stop: int) -> None:
+    if stop > start:
+        run(store, applying(shape, KEY, incoming_of(shape, story, start, stop)))
+
+
+def laid(shape: Shape, story: Story, stop: int) -> Stored:
+    latest: dict[Any, WindowEvent] = {}
+    for place, one in enumerate(story.events[:stop]):
+        latest[("id", one.id) if one.id is not None else ("place", place)] = one
+    kept = sorted((one for one in latest.values() if not one.delete), key=lambda one: (one.event, one.known))
+    newest = max((one.known for one in story.events[:stop]), default=-FOREVER)
+    batch = batch_of(shape, story, kept)
+    common = batch.commons(np.array([0]))[0] if kept else 0
+    parts = laid_out(shape, KEY, batch.records(0, len(kept), common), applied=stop, newest=newest)
+    return {key: value for key, value in parts.items() if value is not None}
+
+
+def run(store: Stored, change: Any) -> None:
+    steps = change()
+    wanted = next(steps)
+    assert wanted == [head_key(KEY)]
+    guard = store.get(head_key(KEY), b"")[:16]
+    try:
+        while True:
+            wanted = steps.send([store.get(key) for key in wanted])
+    except StopIteration as done:
+        puts: Mapping[bytes, bytes | None] = done.value
+    for key, value in puts.items():
+        if value is None:
+            store.pop(key, None)
+        else:
+            store[key] = value
+    assert not puts or store.get(head_key(KEY), b"")[:16] != guard
+
+
+def check(shape: Shape, store: Stored, story: Story, events: list[WindowEvent]) -> None:
+    asked = [(job, window) for job in shape.jobs for window in job.windows]
+    reading = Reading(shape, asked)
+    head = Head.from_bytes(shape, store.get(head_key(KEY)))
+    summary = Summary(shape, store.get(summary_key(KEY), b""))
+    assert len(summary) == head.chunks
+    newest = max([head.newest, *(one.known for one in events)])
+    for later in story.later:
+        instant = newest + later
+        look = reading.look(head, summary, instant)
+        chunks = {number: Records.from_bytes(shape, store[chunk_key(KEY, number)]) for number in look.chunks}
+        found = reading.values(look, chunks)
+        expected = [expect(story, one, place, events, instant) for one in story.aggregations
+                    for place in range(len(one.over))]
+        assert list(map(bits, found)) == list(map(bits, expected))
+
+
+def expect(story: Story, one: Aggregation, place: int, events: list[WindowEvent], instant: int) -> Any:
+    selects = parse(one.where).typed(story.table.inputs).compile() if one.where else None
+    answer = windowed(
+        events, (), instant, window=one.over[place], function=one.function, arguments=dict(one.arguments),
+        column=one.column or None, dtypes=story.table.inputs, where=selects,
+    )
+    return INVALID if answer.status == "INVALID" else answer.value
+
+
+def bits(value: Any) -> Any:
+    """What is equal where values are the same to the bit."""
+    if isinstance(value, float):
+        return "nan" if value != value else value.hex()
+    return tuple(map(bits, value)) if isinstance(value, (list, tuple)) else (type(value).__name__, value)
