@@ -54,7 +54,7 @@ return fresh
 AMEND = Script("""
 -- KEYS: counter, pointer, then of each change its guard and the rows it sets or removes.
 -- ARGV: pointer expected or '', seconds to live or '', then of each change: '=' and the first 16 bytes expected of its
--- guard, or '-' if that is expected not to be there; for each of its rows '1' to set or '0' to remove; the values to set.
+-- guard, or '-' if none is expected to be there; for each of its rows '1' to set or '0' to remove; the values to set.
 -- → for each change '1' if it was made, '0' if its guard was not as expected; -1 if the generation takes no more.
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
 if ARGV[1] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[1] then return -1 end
