@@ -12,7 +12,9 @@ import pytest
 from loaders import (
     LMDB,
     TABLE,
+    check_amend_race,
     check_full_disk,
+    check_killed_amends,
     check_killed_replace,
     check_kills,
     check_race,
@@ -281,6 +283,16 @@ def test_readers_in_other_processes_see_whole_batches_while_one_writes(path, sto
         assert count > 0
         assert torn == 0
         assert reader.returncode == 0
+
+
+@pytest.mark.slow
+def test_two_processes_amend_the_same_entities_and_lose_nothing(path):
+    check_amend_race(LMDB, str(path), lambda: LmdbStore({"path": str(path)}), rounds=150)
+
+
+@pytest.mark.slow
+def test_entities_a_killed_writer_amended_are_whole(path):
+    check_killed_amends(LMDB, str(path), lambda: LmdbStore({"path": str(path)}), entities=1_000, times=16)
 
 
 @pytest.mark.slow

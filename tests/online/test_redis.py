@@ -456,9 +456,9 @@ def test_a_replica_takes_no_writes(server, store):
 def test_a_newer_format_is_told_apart(store, bare):
     store.write(TABLE, [(b"a", b"1")], put)
     (pointer,) = bare.scan_iter(match="*:table:*")
-    bare.set(pointer, b"2 something else")
+    bare.set(pointer, b"3 something else")
     for ask in (lambda: store.read([(TABLE, [b"a"])]), lambda: store.write(TABLE, [(b"a", b"1")], put)):
-        with pytest.raises(NewerFormat, match="format 2"):
+        with pytest.raises(NewerFormat, match="format 3"):
             ask()
 
 

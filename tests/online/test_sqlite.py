@@ -8,7 +8,9 @@ import pytest
 from loaders import (
     SQLITE,
     TABLE,
+    check_amend_race,
     check_full_disk,
+    check_killed_amends,
     check_killed_replace,
     check_kills,
     check_race,
@@ -242,6 +244,16 @@ def test_a_copy_taken_while_it_is_open_is_whole(path, store, tmp_path):
         shutil.copy(one, tmp_path / one.name.replace("online", "copy"))
     with closing(SqliteStore({"path": str(tmp_path / "copy.db")})) as copy:
         assert copy.read([(TABLE, [b"a"])]) == [[b"1"]]
+
+
+@pytest.mark.slow
+def test_two_processes_amend_the_same_entities_and_lose_nothing(path):
+    check_amend_race(SQLITE, str(path), lambda: SqliteStore({"path": str(path)}), rounds=150)
+
+
+@pytest.mark.slow
+def test_entities_a_killed_writer_amended_are_whole(path):
+    check_killed_amends(SQLITE, str(path), lambda: SqliteStore({"path": str(path)}), entities=1_000, times=16)
 
 
 @pytest.mark.slow

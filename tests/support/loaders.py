@@ -22,6 +22,7 @@ import pytest
 from gnomon.contracts.online import OnlineStore, Table
 from gnomon.errors import BackendError
 from gnomon.online import owners
+from gnomon.testing.amend_suite import PARTED, numbers
 from gnomon.testing.conformance import put
 
 TABLE = Table("p", "v@1")
@@ -50,6 +51,33 @@ ADDING = """
     sys.stdin.readline()
     for _ in range(int(argv[1])):
         store.write(TABLE, [(b"a", b"x"), (b"b", b"x"), (b"c", b"x")], lambda old, new: (old or b"") + new)
+"""
+AMENDING = """
+    from gnomon.testing.amend_suite import PARTED
+
+    def counted_to(entity, n):
+        def change():
+            (guard,) = yield [entity + b"h"]
+            if int.from_bytes((guard or b"")[:16], "big") >= n:
+                return {}
+            value = n.to_bytes(16, "big") + bytes(2_000)
+            return {entity + b"h": value, entity + b"a": value, entity + b"b": value if n % 2 else None}
+        return change
+
+    entities = [b"%d" % number for number in range(int(argv[1]))] + [b"progress"]
+    n = int.from_bytes((store.read([(PARTED, [b"progressh"])])[0][0] or b"")[:16], "big") + 1
+    print(n - 1, flush=True)
+    while True:
+        store.amend(PARTED, [counted_to(entity, n) for entity in entities])
+        print(n, flush=True)
+        n += 1
+"""
+COUNTING = """
+    from gnomon.testing.amend_suite import PARTED, counted
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for _ in range(int(argv[1])):
+        store.amend(PARTED, [counted(b"%d" % n) for n in range(10)])
 """
 DYING = """
     import signal
@@ -144,6 +172,56 @@ def check_race(kind: str, where: str, make: Callable[[], OnlineStore], rounds: i
             seen.append(now)
         assert (one.returncode, two.returncode) == (0, 0)
         assert store.read([(TABLE, [b"a", b"b", b"c"])]) == [[b"x" * 2 * rounds] * 3]
+        assert len({tuple(one) for one in seen}) > 2
+
+
+def check_killed_amends(kind: str, where: str, make: Callable[[], OnlineStore], entities: int, times: int) -> None:
+    """Kill a writer at random instants of `amend`: each entity is whole, the last is behind all others."""
+    chance, keys, least = random.Random(entities), [b"%d" % number for number in range(entities)], 0
+    for _ in range(times):
+        with started(kind, where, AMENDING, entities) as writer:
+            told = [writer.stdout.readline() for _ in range(1 + chance.randrange(1, 4))]
+            for _ in range(chance.randrange(60_000)):  # lets it get somewhere into the next
+                pass
+            writer.kill()
+            told += [line for line in writer.communicate()[0].splitlines() if line.strip()]
+        finished = max(map(int, told))
+        with closing(make()) as store:
+            found = numbers(store, PARTED, keys)
+            (progress,) = numbers(store, PARTED, [b"progress"])
+            (odd,) = store.read([(PARTED, [key + b"b" for key in keys])])
+            count = store.count(PARTED)
+            together = store.capabilities.atomic_batch
+        assert finished >= least
+        assert set(found) <= {finished, finished + 1}
+        assert finished <= progress <= min(found)
+        assert [value is not None for value in odd] == [number % 2 == 1 for number in found]
+        assert count == 2 * (entities + 1) + sum(number % 2 for number in [*found, progress])
+        assert not together or {*found} == {progress}
+        least = progress
+    assert least > times
+
+
+def check_amend_race(kind: str, where: str, make: Callable[[], OnlineStore], rounds: int) -> None:
+    """Two processes count the same entities up: nothing is lost, each entity is seen whole and never goes back."""
+    entities = [b"%d" % n for n in range(10)]
+    with (
+        closing(make()) as store,
+        started(kind, where, COUNTING, rounds) as one,
+        started(kind, where, COUNTING, rounds) as two,
+    ):
+        for writer in (one, two):
+            assert writer.stdout.readline() == "ready\n"
+        for writer in (one, two):
+            writer.stdin.write("go\n")
+            writer.stdin.flush()
+        seen = [[0] * 10]
+        while one.poll() is None or two.poll() is None:
+            now = numbers(store, PARTED, entities)
+            assert all(late >= early for early, late in zip(seen[-1], now, strict=True))
+            seen.append(now)
+        assert (one.returncode, two.returncode) == (0, 0)
+        assert numbers(store, PARTED, entities) == [2 * rounds] * 10
         assert len({tuple(one) for one in seen}) > 2
 
 

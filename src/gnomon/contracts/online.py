@@ -1,8 +1,11 @@
-"""The online store: bytes by key, read in one snapshot, changed only by atomic merges.
+"""The online store: bytes by key, read in one snapshot, changed only by atomic merges and changes.
 
 A store knows nothing of features. It keeps, for each *table*, a map from key to value, both bytes. What a value means
 and which of two is newer is said by the `merge` function a writer hands in, so that the rule is written once for
 every store (`gnomon.core.rows`).
+
+Where an entity is more than one value, its *parts* lie together, and a `Change` looks at some of them and says what is
+to become of them.
 
 Each table has generations. Readers and ordinary writers see the published one; a reload fills another in the
 background and publishes it in one step.
@@ -10,11 +13,11 @@ background and publishes it in one step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
-__all__ = ["Asked", "Merge", "OnlineCapabilities", "OnlineStore", "Table"]
+__all__ = ["STAMP", "Asked", "Change", "Merge", "OnlineCapabilities", "OnlineStore", "Table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +27,14 @@ class Table:
     Args:
         project: the project's name.
         name: the view's `name@version`.
+        suffix: so many last bytes of each key name a part of an entity; what comes before them is the entity. Parts of
+            one entity lie together: one `read` sees them in one snapshot, whatever the store promises otherwise, and
+            `amend` changes them in one step. No part of a table's name: give the same for a table each time.
     """
 
     project: str
     name: str
+    suffix: int = field(default=0, compare=False)
 
 
 Asked = tuple[Table, Sequence[bytes]]
@@ -38,6 +45,27 @@ Merge = Callable[[bytes | None, bytes], bytes | None]
 
 Pure: it may be called again when another writer was faster.
 """
+
+Change = Callable[[], Generator[Sequence[bytes], list[bytes | None], Mapping[bytes, bytes | None]]]
+"""What is to happen to one entity: a generator function that yields keys, is sent their values, may yield again, and
+returns what to store: key → value, or None to remove the key. Nothing to do: an empty mapping.
+
+    def change():
+        head, summary = yield [b"7.h", b"7.s"]
+        return {b"7.h": stamped(head, …), b"7.s": …}
+
+All keys belong to one entity (`Table.suffix`), and all values sent to it were there at one moment.
+
+The first key it asks for is its *guard*: a change that stores anything asks first, and puts, or removes, that key too.
+The first 16 bytes of a guard's value differ from those of all its values before, so that a store without
+transactions sees by them, or by its absence, that nothing of the entity has changed since. An entity whose guard is
+not there has no parts.
+
+Pure: it may be run again when another writer was faster, and after it took effect when the answer was lost on the way.
+"""
+
+STAMP = 16
+"""So many bytes of a guard's value are compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +110,21 @@ class OnlineStore(Protocol):
 
         Returns:
             The number of values that changed.
+        """
+        ...
+
+    def amend(self, table: Table, changes: Sequence[Change]) -> None:
+        """Run changes on the published generation, made if there is none and something is to be stored.
+
+        Each change takes effect whole or not at all, for readers and after a crash too, and nothing of concurrent
+        writers is lost. With `atomic_batch` all take effect in one step. Without, the last one does so after all
+        others did: a place for how far one has come.
+
+        All of it happens within one generation: when another is published meanwhile, all changes are run again, on
+        that one. No two changes are about the same entity. Keys that are to be removed need not be there.
+
+        If a change raises, nothing is stored; without `atomic_batch` that holds for the first time it is run, and all
+        are run to their end before anything is stored. Durable on return, as far as the store is persistent.
         """
         ...
 

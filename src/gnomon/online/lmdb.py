@@ -36,9 +36,10 @@ from typing import Any, TypeVar
 
 import lmdb
 
-from gnomon.contracts.online import Asked, Merge, OnlineCapabilities, Table
+from gnomon.contracts.online import Asked, Change, Merge, OnlineCapabilities, Table
 from gnomon.contracts.plugins import Context, check_options
 from gnomon.errors import BackendError, ConfigError, NewerFormat
+from gnomon.online.amending import in_one_step
 from gnomon.online.trust import WriterMark, boot_id, is_alive, left_behind, torn
 
 __all__ = ["LmdbStore"]
@@ -117,6 +118,24 @@ class LmdbStore:
             return changed
 
         return env.transact(work)
+
+    def amend(self, table: Table, changes: Sequence[Change]) -> None:
+        """As the contract says."""
+        env, key = self._env or _closed(), self._key(table)
+
+        def work(txn: Any) -> None:
+            generation, count = _pointer(txn, key) or (0, 0)  # none has the number 0, so nothing is found in it
+            effect = in_one_step(changes, partial(_stored, txn, generation.to_bytes(4, "big")))
+            if not effect:
+                return
+            generation = generation or _new_generation(txn)
+            for one in effect.gone:
+                txn.delete(_place(generation, one))
+            if effect.puts:
+                txn.cursor().putmulti(_placed(generation, list(effect.puts.items())))
+            txn.put(key, _POINTER.pack(generation, count + effect.more))
+
+        env.transact(work)
 
     def replace(self, table: Table, batches: Iterable[Entries], merge: Merge) -> int:
         """As the contract says."""
@@ -199,15 +218,7 @@ class LmdbStore:
 
     def _values(self, txn: Any, table: Table, keys: Sequence[bytes]) -> list[bytes | None]:
         found = txn.get(self._key(table))
-        if found is None:
-            return [None] * len(keys)
-        get, prefix = txn.get, b"r" + found[:4] + b"\0"
-        values = [get(prefix + key) for key in keys]
-        # LMDB says that a key it finds too long is not there.
-        if None in values and max(map(len, keys)) > LONGEST:
-            generation = int.from_bytes(found[:4], "big")
-            return [get(_place(generation, key)) for key in keys]
-        return values
+        return [None] * len(keys) if found is None else _stored(txn, found[:4], keys)
 
 
 class _Environment:
@@ -452,6 +463,17 @@ def _after_fork_in_child() -> None:
 if hasattr(os, "register_at_fork"):
     # No transaction is open at the fork, so the child can let go of the parent's environment without harm to it.
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+
+
+def _stored(txn: Any, number: bytes, keys: Sequence[bytes]) -> list[bytes | None]:
+    """The values of keys in the generation of a number."""
+    get, prefix = txn.get, b"r" + number + b"\0"
+    values = [get(prefix + key) for key in keys]
+    # LMDB says that a key it finds too long is not there.
+    if None in values and max(map(len, keys)) > LONGEST:
+        generation = int.from_bytes(number, "big")
+        return [get(_place(generation, key)) for key in keys]
+    return values
 
 
 def _merge_into(txn: Any, generation: int, count: int, entries: Entries, merge: Merge) -> tuple[int, int]:

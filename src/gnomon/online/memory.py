@@ -14,8 +14,9 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gnomon.contracts.online import Asked, Merge, OnlineCapabilities, Table
+from gnomon.contracts.online import Asked, Change, Merge, OnlineCapabilities, Table
 from gnomon.contracts.plugins import Context, check_options
+from gnomon.online.amending import in_one_step
 
 __all__ = ["MemoryStore"]
 
@@ -43,6 +44,17 @@ class MemoryStore:
             changed = _merge_into(rows, entries, merge)
             self._published = {**self._published, table: rows}
         return changed
+
+    def amend(self, table: Table, changes: Sequence[Change]) -> None:
+        """As the contract says."""
+        with self._lock:
+            rows = self._published.get(table, {})
+            effect = in_one_step(changes, lambda keys: list(map(rows.get, keys)))
+            if effect:
+                rows = {**rows, **effect.puts}
+                for key in effect.gone:
+                    del rows[key]
+                self._published = {**self._published, table: rows}
 
     def replace(self, table: Table, batches: Iterable[Sequence[tuple[bytes, bytes]]], merge: Merge) -> int:
         """As the contract says."""

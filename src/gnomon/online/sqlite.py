@@ -29,10 +29,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from gnomon.contracts.online import Asked, Merge, OnlineCapabilities, Table
+from gnomon.contracts.online import Asked, Change, Merge, OnlineCapabilities, Table
 from gnomon.contracts.plugins import Context, check_options
 from gnomon.errors import BackendError, ConfigError, NewerFormat
 from gnomon.online import owners
+from gnomon.online.amending import in_one_step
 
 __all__ = ["SqliteStore"]
 
@@ -63,6 +64,7 @@ CREATE TABLE entry (generation INTEGER, key BLOB, value BLOB NOT NULL, PRIMARY K
 """
 _OF = "(SELECT generation FROM published WHERE project = ? AND name = ?)"
 _PUT = "INSERT INTO entry VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+_REMOVE = "DELETE FROM entry WHERE generation = ? AND key = ?"
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -114,6 +116,19 @@ class SqliteStore:
             _point(db, table, generation, count + fresh)
             return changed
 
+    def amend(self, table: Table, changes: Sequence[Change]) -> None:
+        """As the contract says."""
+        with self._file.writing() as db:
+            generation, count = _pointer(db, table) or (0, 0)  # none has the number 0, so nothing is found in it
+            effect = in_one_step(
+                changes, lambda keys: list(map(_found(db, "?", (generation,), list(dict.fromkeys(keys))).get, keys))
+            )
+            if effect:
+                generation = generation or _new_generation(db)
+                db.executemany(_REMOVE, [(generation, key) for key in effect.gone])
+                db.executemany(_PUT, [(generation, *entry) for entry in sorted(effect.puts.items())])
+                _point(db, table, generation, count + effect.more)
+
     def replace(self, table: Table, batches: Iterable[Entries], merge: Merge) -> int:
         """As the contract says."""
         self._sweep()
@@ -148,9 +163,7 @@ class SqliteStore:
             if (found := _pointer(db, table)) is None:
                 return 0
             before, (generation, count) = db.total_changes, found
-            db.executemany(
-                "DELETE FROM entry WHERE generation = ? AND key = ?", [(generation, key) for key in set(keys)]
-            )
+            db.executemany(_REMOVE, [(generation, key) for key in set(keys)])
             gone = db.total_changes - before
             _point(db, table, generation, count - gone)
             return gone

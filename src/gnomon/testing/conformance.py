@@ -21,9 +21,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gnomon.contracts.online import OnlineStore, Table
-from gnomon.testing.gaps import Suite
+from gnomon.testing.amend_suite import AmendSuite, put
 
-__all__ = ["MakeStore", "OnlineStoreSuite"]
+__all__ = ["MakeStore", "OnlineStoreSuite", "appended", "greatest", "put"]
 
 MakeStore = Callable[[], OnlineStore]
 
@@ -40,11 +40,6 @@ _examples = settings(
 )
 
 
-def put(stored: bytes | None, incoming: bytes) -> bytes | None:
-    """The incoming value, whatever is stored."""
-    return incoming
-
-
 def greatest(stored: bytes | None, incoming: bytes) -> bytes | None:
     """The greater value; nothing changes where the incoming one is not greater."""
     return incoming if stored is None or incoming > stored else None
@@ -55,7 +50,7 @@ def appended(stored: bytes | None, incoming: bytes) -> bytes | None:
     return (stored or b"") + incoming
 
 
-class OnlineStoreSuite(Suite):
+class OnlineStoreSuite(AmendSuite):
     """The online store's contract, test by test."""
 
     @pytest.fixture

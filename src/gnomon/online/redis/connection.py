@@ -94,6 +94,13 @@ class Server:
 
         self._run(work)
 
+    def restless(self, tries: int) -> BackendError:
+        """What is said when others came first again and again."""
+        return BackendError(
+            f"{self.settings.where}: others came first {tries} times.",
+            hint="see which other loads are running, and run the same command again.",
+        )
+
     def close(self) -> None:
         """Close all connections."""
         client, self._client, self._closed = self._client, None, True

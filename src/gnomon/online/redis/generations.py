@@ -83,7 +83,7 @@ class Generations:
 
     def first(self, table: Table) -> Generation:
         """A table's first, empty generation: this one, or that of somebody who was faster."""
-        generation = self._claimed(table.project)
+        generation = self._claimed(table)
         try:
             if not self._publish(table, generation, b"first"):
                 self._give_up(table, generation)
@@ -94,7 +94,7 @@ class Generations:
     @contextlib.contextmanager
     def filling(self, table: Table) -> Iterator[Filling]:
         """A new generation: published when the block ends, removed when it raises."""
-        generation = self._claimed(table.project)
+        generation = self._claimed(table)
         try:
             yield Filling(self, generation)
             if not self._publish(table, generation, b""):
@@ -146,8 +146,8 @@ class Generations:
             hint="run the same command again.",
         )
 
-    def _claimed(self, project: str) -> Generation:
-        generation = fresh(project, BUCKETS if self._server.spread else 1)
+    def _claimed(self, table: Table) -> Generation:
+        generation = fresh(table, BUCKETS if self._server.spread else 1)
         owners.begin(generation.name)
         try:
             self.renew(generation, b"new")

@@ -1,6 +1,6 @@
 """Which key of Redis holds what. Every key of a project begins with `gnomon:<project>:`.
 
-    gnomon:shop:{shop}:table:profile@1      STRING  the published generation, as "format name buckets"
+    gnomon:shop:{shop}:table:profile@1      STRING  the published generation, as "format name buckets", and suffix
     gnomon:shop:{shop}:notes:profile@1      HASH    notes
     gnomon:shop:{shop}:tables               SET     tables that have a published generation
     gnomon:shop:{shop}:filling              HASH    generation → who fills it; nobody: to be removed
@@ -8,7 +8,8 @@
     gnomon:shop:Yk3_w9Qe=                   STRING  how many rows; a generation takes rows as long as this is there
 
 On a cluster a generation's rows lie in 64 buckets, spread evenly over the slots by a hash tag before the key:
-`gnomon:shop:Yk3_w9Qe:{12}<key>`, each with a counter of its own. One entity's rows share a slot, whatever the view.
+`gnomon:shop:Yk3_w9Qe:{12}<key>`, each with a counter of its own. One entity's rows share a slot, whatever the view; and
+so do its parts, in a table that has parts: the last bytes of a key, as many as its suffix says, have no say there.
 
 >>> generation = Generation("shop", "Yk3_w9Qe", buckets=1)
 >>> generation.keys([b"7"]), generation.pointer
@@ -32,7 +33,9 @@ from gnomon.errors import NewerFormat
 
 __all__ = ["BUCKETS", "FORMAT", "Generation", "Meta", "fresh", "of_pointer", "tag_of"]
 
-FORMAT = 1
+FORMAT = 2
+"""The newest; a generation without parts is written as format 1, which every gnomon reads."""
+
 BUCKETS = 64
 """Buckets of a generation on a cluster: a read of many keys is at most so many MGETs, sent together."""
 
@@ -81,17 +84,20 @@ class Generation:
         project: the project's name.
         name: eight characters that no other generation has.
         buckets: over how many slots it is spread; 1 for a single server.
+        suffix: so many last bytes of a key name a part of an entity.
         pointer: how a table's pointer names it.
     """
 
     project: str
     name: str
     buckets: int
+    suffix: int = 0
     pointer: bytes = field(init=False)
     _prefixes: tuple[bytes, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "pointer", f"{FORMAT} {self.name} {self.buckets}".encode())
+        pointer = f"2 {self.name} {self.buckets} {self.suffix}" if self.suffix else f"1 {self.name} {self.buckets}"
+        object.__setattr__(self, "pointer", pointer.encode())
         start = f"{self._start}:".encode()
         prefixes = (start,) if self.buckets == 1 else tuple(start + b"{%s}" % tag for tag in _tags(self.buckets))
         object.__setattr__(self, "_prefixes", prefixes)
@@ -103,7 +109,9 @@ class Generation:
 
     def bucket(self, key: bytes) -> int:
         """The bucket of a key."""
-        return 0 if self.buckets == 1 else crc32(key) % self.buckets
+        if self.buckets == 1:
+            return 0
+        return crc32(key[: -self.suffix] if self.suffix else key) % self.buckets
 
     def keys(self, keys: Sequence[bytes]) -> list[bytes]:
         """Where the rows of keys lie."""
@@ -111,7 +119,9 @@ class Generation:
         if len(prefixes) == 1:
             prefix = prefixes[0]
             return [prefix + key for key in keys]
-        buckets = self.buckets
+        buckets, suffix = self.buckets, self.suffix
+        if suffix:
+            return [prefixes[crc32(key[:-suffix]) % buckets] + key for key in keys]
         return [prefixes[crc32(key) % buckets] + key for key in keys]
 
     def counter(self, bucket: int) -> bytes:
@@ -128,9 +138,9 @@ class Generation:
         return f"gnomon:{quote(self.project, safe='')}:{self.name}"
 
 
-def fresh(project: str, buckets: int) -> Generation:
+def fresh(table: Table, buckets: int) -> Generation:
     """A generation that was never there."""
-    return Generation(project, secrets.token_urlsafe(6), buckets)
+    return Generation(table.project, secrets.token_urlsafe(6), buckets, table.suffix)
 
 
 def of_pointer(project: str, pointer: bytes) -> Generation:
@@ -142,8 +152,8 @@ def of_pointer(project: str, pointer: bytes) -> Generation:
     form, _, rest = pointer.decode().partition(" ")
     if int(form) > FORMAT:
         raise NewerFormat(path=f"the online store of project {project!r} in Redis", found=int(form), supported=FORMAT)
-    name, buckets = rest.split(" ")
-    return Generation(project, name, int(buckets))
+    name, *numbers = rest.split(" ")
+    return Generation(project, name, *map(int, numbers))
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-__all__ = ["CLAIM", "DELETE", "DROP", "GIVE_UP", "MARKS", "PUBLISH", "SWAP", "Script"]
+__all__ = ["AMEND", "CLAIM", "DELETE", "DROP", "GIVE_UP", "MARKS", "PUBLISH", "SWAP", "Script"]
 
 
 class Script:
@@ -49,6 +49,38 @@ else
 end
 if fresh > 0 then redis.call('INCRBY', KEYS[1], fresh) end
 return fresh
+""")
+
+AMEND = Script("""
+-- KEYS: counter, pointer, then of each change its guard and the rows it sets or removes.
+-- ARGV: pointer expected or '', seconds to live or '', then of each change: '=' and the first 16 bytes expected of its
+-- guard, or '-' if none is expected to be there; for each of its rows '1' to set or '0' to remove; the values to set.
+-- → for each change '1' if it was made, '0' if its guard was not as expected; -1 if the generation takes no more.
+if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+if ARGV[1] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[1] then return -1 end
+local key, at, more, told = 3, 3, 0, {}
+while key <= #KEYS do
+  local found = '=' .. redis.call('GETRANGE', KEYS[key], 0, 15)
+  if found == '=' and redis.call('EXISTS', KEYS[key]) == 0 then found = '-' end
+  local fits, rows = found == ARGV[at], ARGV[at + 1]
+  at = at + 2
+  for i = 1, #rows do
+    local row = KEYS[key + i]
+    if string.byte(rows, i) == 48 then
+      if fits then more = more - redis.call('UNLINK', row) end
+    else
+      if fits then
+        more = more + 1 - redis.call('EXISTS', row)
+        if ARGV[2] == '' then redis.call('SET', row, ARGV[at]) else redis.call('SET', row, ARGV[at], 'EX', ARGV[2]) end
+      end
+      at = at + 1
+    end
+  end
+  key = key + #rows + 1
+  told[#told + 1] = fits and '1' or '0'
+end
+if more ~= 0 then redis.call('INCRBY', KEYS[1], more) end
+return table.concat(told)
 """)
 
 DELETE = Script("""

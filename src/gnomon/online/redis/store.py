@@ -15,9 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from gnomon.contracts.online import Asked, Merge, OnlineCapabilities, Table
+from gnomon.contracts.online import Asked, Change, Merge, OnlineCapabilities, Table
 from gnomon.contracts.plugins import Context
-from gnomon.errors import BackendError
+from gnomon.online.amending import in_one_step
+from gnomon.online.redis.amends import Amendment, Moved
 from gnomon.online.redis.connection import Server
 from gnomon.online.redis.generations import Generations
 from gnomon.online.redis.layout import Generation
@@ -41,8 +42,8 @@ class RedisStore:
 
     Args:
         options: `connection_string` as Feast writes it, or a URL; `redis_type` (`redis`, `redis_cluster`, `sentinel`);
-            `sentinel_master`; `key_ttl_seconds`, after which a row that did not change expires; `socket_timeout` in
-            seconds.
+            `sentinel_master`; `key_ttl_seconds`, after which a row that did not change expires (a part of
+            an entity does not); `socket_timeout` in seconds.
         context: the repo it is made for.
 
     Raises:
@@ -55,7 +56,7 @@ class RedisStore:
         settings = parse(options or {})
         self._server = Server(settings)
         self._generations = Generations(self._server)
-        self._expires, self._ttl = settings.ttl > 0, str(settings.ttl or "").encode()
+        self._ttl = str(settings.ttl or "").encode()
         self.capabilities = OnlineCapabilities(
             persistent=True, shared=True, atomic_request=not self._server.spread, atomic_batch=False
         )
@@ -77,7 +78,7 @@ class RedisStore:
                 answers.append(list(islice(values, len(keys))) if generation is not None else [None] * len(keys))
             if not stale and not (self._server.spread and self._missed(asked, generations, answers)):
                 return answers
-        raise self._restless()
+        raise self._server.restless(TRIES)
 
     def write(self, table: Table, entries: Entries, merge: Merge) -> int:
         """As the contract says."""
@@ -87,7 +88,23 @@ class RedisStore:
             changed = self._merge_into(table, generation, wanted, merge)
             if changed is not None:
                 return changed
-        raise self._restless()
+        raise self._server.restless(TRIES)
+
+    def amend(self, table: Table, changes: Sequence[Change]) -> None:
+        """As the contract says."""
+        for _ in range(TRIES):
+            generation = self._generations.published(table) if changes else None
+            if generation is None:
+                if not in_one_step(changes, lambda keys: [None] * len(keys)):
+                    return
+                generation = self._generations.first(table)
+            guard, ttl = self._guard(table, generation), self._lifetime(generation)
+            try:
+                Amendment(self._server, self._generations, table, generation, guard, ttl).run(changes, TRIES)
+            except Moved:
+                continue
+            return
+        raise self._server.restless(TRIES)
 
     def replace(self, table: Table, batches: Iterable[Entries], merge: Merge) -> int:
         """As the contract says."""
@@ -123,7 +140,7 @@ class RedisStore:
             if -1 not in answers and not self._generations.moved_since(table, generation):
                 return gone
             self._generations.look_again(table, generation)
-        raise self._restless()
+        raise self._server.restless(TRIES)
 
     def drop(self, table: Table) -> None:
         """As the contract says."""
@@ -138,7 +155,7 @@ class RedisStore:
         generation = self._generations.published(table, afresh=True)
         if generation is None:
             return 0
-        if self._expires:
+        if self._lifetime(generation):
             return len({key for keys in self._server.scan(generation.pattern) for key in keys})
         return self._generations.count(generation)
 
@@ -182,9 +199,9 @@ class RedisStore:
         self, generation: Generation, guard: tuple[bytes, bytes], slices: list[Slice], wanted: Chains, merge: Merge
     ) -> int | None:
         """Values changed, once all slices are stored; None if the generation takes no more."""
-        changed = 0
+        changed, ttl = 0, self._lifetime(generation)
         for _ in range(TRIES):
-            answers = self._server.run_all(SWAP, (one.call(generation, guard, self._ttl) for one in slices))
+            answers = self._server.run_all(SWAP, (one.call(generation, guard, ttl) for one in slices))
             left: list[Slice] = []
             for one, answer in zip(slices, answers, strict=True):
                 if answer == -1:
@@ -196,7 +213,7 @@ class RedisStore:
             if not left:
                 return changed
             slices = left
-        raise self._restless()
+        raise self._server.restless(TRIES)
 
     def _guard(self, table: Table, generation: Generation) -> tuple[bytes, bytes]:
         """What a script makes sure of besides: that the pointer stands, where it can see it."""
@@ -204,8 +221,6 @@ class RedisStore:
             return b"", b""
         return self._generations.pointer_of(table), generation.pointer
 
-    def _restless(self) -> BackendError:
-        return BackendError(
-            f"{self._server.settings.where}: others came first {TRIES} times.",
-            hint="see which other loads are running, and run the same command again.",
-        )
+    def _lifetime(self, generation: Generation) -> bytes:
+        """Seconds to live, or b"": a part that did not change must not go from under the others that did."""
+        return b"" if generation.suffix else self._ttl

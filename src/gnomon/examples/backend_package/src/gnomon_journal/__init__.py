@@ -4,8 +4,8 @@
     {"put": {"key": "value", "other": "value"}}
     {"delete": ["other"]}
 
-A batch is one line, so it is there whole or, if the process died while writing it, without its end and cut off.
-All rows are in memory too: reads take them from there.
+A batch is one line, with both where it puts and deletes, so it is there whole or, if the process died while writing it,
+without its end and cut off. All rows are in memory too: reads take them from there.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gnomon.contracts.online import Asked, Merge, OnlineCapabilities, Table
+from gnomon.contracts.online import Asked, Change, Merge, OnlineCapabilities, Table
 from gnomon.contracts.plugins import Context, check_options
 from gnomon.errors import BackendError, NewerFormat
+from gnomon.online.amending import in_one_step
 
 __all__ = ["JournalStore"]
 
@@ -83,6 +84,14 @@ class JournalStore:
             changed = _merged(self._kept(table).rows or {}, entries, merge)
             self._append(table, _put(changed))
         return len(changed)
+
+    def amend(self, table: Table, changes: Sequence[Change]) -> None:
+        """As the contract says."""
+        with self._lock:
+            rows = self._kept(table).rows or {}
+            effect = in_one_step(changes, lambda keys: list(map(rows.get, keys)))
+            if effect:
+                self._append(table, {**_put(effect.puts), "delete": list(map(_text, effect.gone))})
 
     def replace(self, table: Table, batches: Iterable[Sequence[tuple[bytes, bytes]]], merge: Merge) -> int:
         """As the contract says."""
