@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gnomon.flows.materialize import Loader, Progress, Report
     from gnomon.flows.read import OnlineResponse, Reader
     from gnomon.flows.training import TrainingSet
+    from gnomon.plan.known_through import KnownThrough
     from gnomon.plan.references import Features
 
 Named = TypeVar("Named")
@@ -153,7 +154,7 @@ class FeatureStore:
         entity_df: Any = None,
         features: Features = (),
         *,
-        as_known: str | datetime | int = "now",
+        as_known: str | datetime | int | KnownThrough = "now",
         full_feature_names: bool = False,
         strict: bool = False,
         entities: Any = None,
@@ -166,7 +167,8 @@ class FeatureStore:
             entity_df: rows with join keys and an instant (`event_timestamp`): a pandas, Polars or Arrow table, a dict
                 of columns, a Parquet path or a SQL query.
             features: references such as `profile:age`, or a service.
-            as_known: "now" for all hindsight, "then" for what serving could have answered, or an instant.
+            as_known: "now" for all hindsight, "then" for what serving could have answered, an instant, or the token
+                of an online answer: what that answer had.
             full_feature_names: name the answers `view__feature`.
             strict: raise where a value is more than its type can hold, such as a sum of whole numbers; by default it
                 is null.

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from pushed_worlds import World, pushed, source_of, views_of, worlds
+from pushed_worlds import rows_of as united_rows
 
-from gnomon import FeatureView
+from gnomon import FeatureStore, FeatureView
 from gnomon.clock import ManualClock
+from gnomon.contracts.engine import Engine
 from gnomon.contracts.plugins import Context
 from gnomon.engines.duckdb.engine import DuckDBEngine
 from gnomon.plan.questions import LoadQuestion
@@ -50,7 +55,7 @@ def plain(column: pa.Array, dtype: FeatureType) -> list[Any]:
     return column.to_pylist()
 
 
-def loaded(engine: DuckDBEngine, view: FeatureView, question: LoadQuestion) -> list[tuple[Any, ...]]:
+def loaded(engine: Engine, view: FeatureView, question: LoadQuestion) -> list[tuple[Any, ...]]:
     table = engine.load(question).read_all()
     keys = [plain(table[field.name], field.dtype) for field in view.entity_columns]
     values = [plain(table[field.name], field.dtype) for field in view.schema]
@@ -77,3 +82,21 @@ def test_a_load_brings_what_the_store_should_have(tmp_path_factory: Any, data: s
 
     with engine.together():
         assert loaded(engine, view, question) == wanted(rows, view, question)
+
+
+@settings(max_examples=40)
+@given(worlds(), st.data())
+def test_a_load_of_pushed_events_and_files_brings_it_too(world: World, data: st.DataObject) -> None:
+    moments = st.integers(0, 65)
+    end, now, start = data.draw(moments), data.draw(moments), data.draw(st.none() | moments)
+    with tempfile.TemporaryDirectory() as folder:
+        clock = ManualClock(0)
+        with closing(FeatureStore(folder, clock=clock)) as store:
+            store.apply(views_of(source_of(world, Path(folder))))
+            log = pushed(store, clock, world)
+            view = store.get_feature_view("latest")
+            logs = {"s": store.logs.log("s").prefix()}
+            question = LoadQuestion(view=view, start=start, end=end, known=max(end, now), now=now, logs=logs)
+            found = loaded(store.engine, view, question)
+    rows = [Row(one.key, one.event, one.known, (one.values["n"],)) for one in united_rows(world, log)]
+    assert found == wanted(rows, view, question)

@@ -14,7 +14,7 @@ from gnomon.definitions.sources import FileSource
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from gnomon.plan.questions import LoadQuestion, TrainingQuestion
+    from gnomon.plan.questions import EventsQuestion, LoadQuestion, TrainingQuestion
 
 __all__ = ["Engine", "EngineCapabilities", "SourceFile"]
 
@@ -85,6 +85,16 @@ class Engine(Protocol):
 
     def load(self, question: LoadQuestion) -> pa.RecordBatchReader:
         """The rows to materialize: join keys, `__event`, `__known` (int64 µs), then the view's columns."""
+        ...
+
+    def events(self, question: EventsQuestion) -> pa.RecordBatchReader:
+        """A view's events by join keys, then event time, then known time; those without a key or a time left out.
+
+        Columns, as `gnomon.plan.events` names them: the join keys; `__event`, `__known` (int64 µs); `__id` and
+        `__gone` (a delete) where the source has ids and operations; what the view looks at; `where:…`, whether that
+        condition of an aggregation is true; and, where places are asked for, `__file` and `__row` (from 0), or
+        `__position`, and whatever else a log says of an event in columns that begin with two underscores.
+        """
         ...
 
     def together(self) -> AbstractContextManager[None]:

@@ -31,7 +31,8 @@ from gnomon.flows.files import replacing
 from gnomon.flows.frames import to_pandas
 from gnomon.flows.progress import Progress, Quiet
 from gnomon.flows.spine import INSTANT_COLUMN, Spine, narrowed, read_spine
-from gnomon.plan.questions import AsKnown, LogPrefix, TrainingQuestion, ViewQuestion
+from gnomon.plan.known_through import PREFIX, KnownThrough
+from gnomon.plan.questions import AsKnown, LogPrefix, Through, TrainingQuestion, ViewQuestion
 from gnomon.plan.references import Features, resolve
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def get_historical_features(
     entity_df: Any,
     features: Features,
     *,
-    as_known: str | datetime | int = "now",
+    as_known: str | datetime | int | KnownThrough = "now",
     full_feature_names: bool = False,
     strict: bool = False,
     entities: Any = None,
@@ -211,7 +212,7 @@ def get_historical_features(
         clock: says what time it is.
         entity_df: the rows asked, with an instant each in the column `event_timestamp`.
         features: references such as `profile:age`, or a service.
-        as_known: "now" for all hindsight, "then" for none, or an instant.
+        as_known: "now" for all hindsight, "then" for none, an instant, or the token of an online answer.
         full_feature_names: name the answers `view__feature`.
         strict: raise where a value is more than its type can hold (a sum of whole numbers, of decimals); by default it
             is null.
@@ -233,14 +234,17 @@ def get_historical_features(
         raise RequestError(f"strict is {strict!r}.", hint="strict is True or False.")
     asked_at = clock.now()
     views, order = resolve(snapshot.catalog, features, full_feature_names)
+    hindsight = as_known_of(as_known)
+    prefixes = _prefixes(views, logs, until or {})
     question = TrainingQuestion(
         views=views,
         order=order,
         instant=INSTANT_COLUMN,
-        as_known=_as_known(as_known),
+        as_known="now" if isinstance(hindsight, KnownThrough) else hindsight,
         files=files or {},
         strict=strict,
-        logs=_prefixes(views, logs, until or {}),
+        logs=prefixes,
+        through=_through(hindsight, views, prefixes) if isinstance(hindsight, KnownThrough) else {},
     )
     _find_own(question)
     if (entity_df is None) == (entities is None):
@@ -272,14 +276,47 @@ def _prefixes(views: Iterable[ViewQuestion], logs: Logs | None, until: Mapping[s
     return {name: logs.log(name).prefix(until.get(name)) for name in sorted(names)} if logs else {}
 
 
-def _as_known(given: str | datetime | int) -> AsKnown:
-    if given in ("now", "then"):
+def _through(token: KnownThrough, views: Iterable[ViewQuestion], logs: Mapping[str, LogPrefix]) -> dict[str, Through]:
+    """What counts of each view asked, by a token.
+
+    Raises:
+        RequestError: it does not name a view asked, or a log is shorter than it says.
+    """
+    for part in views:
+        if part.view.id not in token.views:
+            raise RequestError(
+                f"the token says nothing of view {part.view.id!r}.",
+                instead=f"It names: {listing(token.views)}.",
+                hint="ask for features of these views, or take the token of an answer that has this view, too.",
+                view=part.view.id,
+            )
+        there = logs[part.view.source.name].position if part.view.source.name in logs else 0
+        if (position := token.views[part.view.id].position or 0) > there:
+            raise RequestError(
+                f"the token has view {part.view.id!r} at position {position} of the log of {part.view.source.name!r}, "
+                f"which ends at {there}.",
+                hint="is it a token of another project, or has the log been lost?",
+                view=part.view.id,
+            )
+    return {part.view.id: token.views[part.view.id] for part in views}
+
+
+def as_known_of(given: str | datetime | int | KnownThrough) -> AsKnown | KnownThrough:
+    """How much hindsight is allowed, from what a user wrote.
+
+    Raises:
+        RequestError: it is not understood.
+    """
+    if isinstance(given, KnownThrough) or given in ("now", "then"):
         return given  # type: ignore[return-value]
+    if isinstance(given, str) and given.startswith(PREFIX):
+        return KnownThrough.parse(given)
     try:
         return to_micros(given)
     except RequestError:
         raise RequestError(
-            f"as_known={given!r} is not understood.", hint='use "now", "then", or an instant such as a datetime.'
+            f"as_known={given!r} is not understood.",
+            hint='use "now", "then", an instant such as a datetime, or the token of an online answer.',
         ) from None
 
 
@@ -358,7 +395,7 @@ def _metadata(
         "registry_version": snapshot.version,
         "views": {view.id: fingerprint(view) for view in views.values()},
         "features": {name: f"{part.view.id}:{feature}" for part in question.views for feature, name in part.features},
-        "as_known": question.as_known if isinstance(question.as_known, str) else instant_text(question.as_known),
+        "as_known": _as_known_text(question),
         "made_at": instant_text(asked_at),
         "reproducible": latest is None or latest <= asked_at,
         "sources_without_known_times": timeless,
@@ -372,6 +409,13 @@ def _metadata(
             for name, source in sources.items()
         },
     }
+
+
+def _as_known_text(question: TrainingQuestion) -> str:
+    """How much hindsight was allowed, as it can be said again."""
+    if question.through:
+        return str(KnownThrough(question.through))
+    return question.as_known if isinstance(question.as_known, str) else instant_text(question.as_known)
 
 
 def _beside(given: pa.Table, features: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -11,7 +11,7 @@ from gnomon.definitions.views import FeatureView
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["AsKnown", "LoadQuestion", "LogPrefix", "TrainingQuestion", "ViewQuestion"]
+__all__ = ["AsKnown", "EventsQuestion", "LoadQuestion", "LogPrefix", "Through", "TrainingQuestion", "ViewQuestion"]
 
 AsKnown = Literal["now", "then"] | int
 """How much hindsight is allowed: all of it, none row by row, or what was known by an instant (µs)."""
@@ -30,6 +30,21 @@ class LogPrefix:
     files: tuple[str, ...] = ()
     tail: pa.Table | None = None
     position: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Through:
+    """What an online answer had of a view's rows; the others do not count when it is held against history.
+
+    Args:
+        position: the last position of the log that was applied; None where no event of a log was.
+        end: rows of files count that happened at or before this instant (µs); None for no bound.
+        known: rows of files count that were known at or before this instant (µs); None for no bound.
+    """
+
+    position: int | None = None
+    end: int | None = None
+    known: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +74,7 @@ class TrainingQuestion:
         files: of a source, by name, the only files (absolute paths) that count; sources left out count whole.
         strict: whether a value that its type cannot hold is an error, not a null.
         logs: of a push source, by name, the events that count; all of a question see the same.
+        through: of a view, by its id, the only rows that count, whatever else `as_known` says; of the other views all.
     """
 
     views: tuple[ViewQuestion, ...]
@@ -68,6 +84,7 @@ class TrainingQuestion:
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     strict: bool = False
     logs: Mapping[str, LogPrefix] = field(default_factory=dict)
+    through: Mapping[str, Through] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +98,7 @@ class LoadQuestion:
         known: only rows known at or before this instant (µs).
         now: of a key's rows usable by this instant (µs), only the latest is wanted; of the others, all.
         files: only these files of the source (absolute paths), rows of any age; None for all files.
+        logs: of a push source, by name, the events that count.
     """
 
     view: FeatureView
@@ -89,3 +107,27 @@ class LoadQuestion:
     known: int
     now: int
     files: tuple[str, ...] | None = None
+    logs: Mapping[str, LogPrefix] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EventsQuestion:
+    """The events of one view as they are: all versions, deletes included, nothing left out and nothing aggregated.
+
+    Args:
+        view: the view, with schema and key types resolved.
+        logs: of a push source, by name, the events that count.
+        end: only rows of files that happened at or before this instant (µs); a log is bounded by its prefix.
+        known: only rows of files known at or before this instant (µs).
+        keys: only events of these: a table of the join keys, in their types; None for all.
+        files: of a source, by name, the only files (absolute paths) that count; sources left out count whole.
+        places: whether each event says where it is: file and row, or position in the log.
+    """
+
+    view: FeatureView
+    logs: Mapping[str, LogPrefix] = field(default_factory=dict)
+    end: int | None = None
+    known: int | None = None
+    keys: pa.Table | None = None
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    places: bool = False

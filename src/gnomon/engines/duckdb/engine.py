@@ -27,8 +27,9 @@ from gnomon.contracts.engine import EngineCapabilities, SourceFile
 from gnomon.contracts.plugins import Context, check_options
 from gnomon.core.columns import of_integers
 from gnomon.core.kernel.parts import Answers
-from gnomon.definitions.sources import FileSource, Source
+from gnomon.definitions.sources import FileSource, Source, file_sources
 from gnomon.definitions.views import FeatureView
+from gnomon.engines.duckdb.events import KEYS, event_schema, events_query
 from gnomon.engines.duckdb.origins import Beside, Files, LogEvents, Origin
 from gnomon.engines.duckdb.scan import literal, quoted, reader, source_files
 from gnomon.engines.duckdb.spill import Spill
@@ -36,13 +37,23 @@ from gnomon.engines.duckdb.windowed import WindowedView
 from gnomon.errors import BackendError, RequestError, SourceError
 from gnomon.plan.as_of import Step, instants_query, steps
 from gnomon.plan.latest import latest_query, latest_steps
-from gnomon.plan.questions import LoadQuestion, LogPrefix, TrainingQuestion, ViewQuestion
+from gnomon.plan.questions import (
+    EventsQuestion,
+    LoadQuestion,
+    LogPrefix,
+    Through,
+    TrainingQuestion,
+    ViewQuestion,
+)
 
 __all__ = ["DuckDBEngine"]
 
 BATCH_ROWS = 100_000
 MOST_ROWS_JOINED = 1_000_000
 """Answers of several views longer than this are set aside in files, not held in memory side by side."""
+
+MOST = 2**63 - 1
+"""A log has no position beyond."""
 
 _numbers = count()
 """Of tables that DuckDB is shown: it takes no name with quotes for them."""
@@ -165,7 +176,7 @@ class DuckDBEngine:
                         con.register(name, self._windowed_instants(con, part, question, (start, end)))
                         changes.append(f"select r, t from {name}")
                         continue
-                    rows = self._origin(con, part.view, question.files, question.logs).rows()
+                    rows = self._origin_of(con, part, question).rows()
                     found = instants_query(part, question.as_known, rows, start, end)
                     con.execute(f"create temp table change{len(changes)} as {found}")
                 changes.append(f"select r, t from change{len(changes)}")
@@ -189,14 +200,32 @@ class DuckDBEngine:
         schema = pa.schema([*named[: len(view.join_keys)], *instants, *named[len(view.join_keys) :]])
         try:
             with _reading(view.source):
-                files = {} if question.files is None else {view.source.name: question.files}
-                rows = self._origin(con, view, files, {}).rows(since=question.start, until=question.end)
+                only = question.files
+                files = {} if only is None else {one.name: only for one in file_sources(view.source)}
+                rows = self._origin(con, view, files, question.logs).rows(since=question.start, until=question.end)
                 _run(con, latest_steps(question, rows))
                 batches = con.sql(latest_query(question)).to_arrow_reader(BATCH_ROWS)
         except BaseException:
             con.close()
             raise
         return pa.RecordBatchReader.from_batches(schema, _streamed(con, batches, schema, view.source))
+
+    @_interruptible()
+    def events(self, question: EventsQuestion) -> pa.RecordBatchReader:
+        """A view's events by join keys, then event time, then known time; those without a key or a time left out."""
+        con, source = self._connect(), question.view.source
+        through = Through(position=MOST, end=question.end, known=question.known)
+        try:
+            with _reading(source):
+                origin = self._origin(con, question.view, question.files, question.logs, through)
+                if question.keys is not None:
+                    con.register(KEYS, question.keys)
+                batches = con.sql(events_query(question, origin)).to_arrow_reader(BATCH_ROWS)
+            schema = event_schema(question, origin, batches.schema)
+        except BaseException:
+            con.close()
+            raise
+        return pa.RecordBatchReader.from_batches(schema, _streamed(con, batches, schema, source))
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -245,6 +274,7 @@ class DuckDBEngine:
         view: FeatureView,
         files: Mapping[str, Sequence[str]],
         logs: Mapping[str, LogPrefix],
+        through: Through | None = None,
     ) -> Origin:
         """Where a view's rows come from.
 
@@ -253,17 +283,25 @@ class DuckDBEngine:
             view: the view.
             files: of a source, by name, the only files that count; sources left out count whole.
             logs: of a push source, by name, the events that count.
+            through: which of all these rows count, where not all do.
         """
         source = view.source
         if isinstance(source, FileSource):
-            return Files(con, view, source, files.get(source.name) or self._paths(source))
-        log = LogEvents(con, view, source, logs.get(source.name, LogPrefix()), f"log_{next(_numbers)}")
+            return Files(con, view, source, files.get(source.name) or self._paths(source), through=through)
+        prefix = logs.get(source.name, LogPrefix())
+        if through is not None:
+            prefix = replace(prefix, position=min(prefix.position, through.position or 0))
+        log = LogEvents(con, view, source, prefix, f"log_{next(_numbers)}")
         if source.batch_source is None:
             return log
         batch = source.batch_source
         dtypes = {one.name: one.dtype for one in source.schema}
-        there = Files(con, view, batch, files.get(batch.name) or self._paths(batch), dtypes)
+        there = Files(con, view, batch, files.get(batch.name) or self._paths(batch), dtypes, through)
         return Beside(source, log, there, len(view.join_keys))
+
+    def _origin_of(self, con: duckdb.DuckDBPyConnection, part: ViewQuestion, question: TrainingQuestion) -> Origin:
+        """Where the rows of a view come from that count in a question."""
+        return self._origin(con, part.view, question.files, question.logs, question.through.get(part.view.id))
 
     def _take_spine(self, con: duckdb.DuckDBPyConnection, spine: pa.Table, instant: str) -> None:
         con.register("given", _numbered(spine))
@@ -275,7 +313,7 @@ class DuckDBEngine:
     ) -> pa.Table:
         """(r, t): the instants at which a windowed view's answers may change."""
         con.execute("drop table if exists keys")
-        origin = self._origin(con, part.view, question.files, question.logs)
+        origin = self._origin_of(con, part, question)
         return WindowedView(con, part, question.as_known, "", span, self._spill.made).instants(origin)
 
     def _answer_windowed(
@@ -289,7 +327,7 @@ class DuckDBEngine:
         """The answers about one windowed view, by the kernel."""
         con.execute(f"create temp view asked{tag} as select __row as r, t{_keys_of(part)} from given_rows")
         with _reading(part.view.source):
-            origin = self._origin(con, part.view, question.files, question.logs)
+            origin = self._origin_of(con, part, question)
             view = WindowedView(con, part, question.as_known, tag, span, self._spill.made)
             return view.answers(origin, strict=question.strict)
 
@@ -304,7 +342,7 @@ class DuckDBEngine:
         """Make link{tag} and found{tag} for one view."""
         con.execute(f"create temp view asked{tag} as select __row as r, t{_keys_of(part)} from given_rows")
         with _reading(part.view.source):
-            origin = self._origin(con, part.view, question.files, question.logs)
+            origin = self._origin_of(con, part, question)
             rows = origin.rows(until=span[1])
             _run(con, steps(part, question.as_known, rows, tag, span, most_rows=origin.most_rows(1)))
 

@@ -19,7 +19,8 @@ from gnomon.contracts.log import KNOWN, POSITION
 from gnomon.definitions.sources import FileSource, PushSource
 from gnomon.definitions.views import FeatureView
 from gnomon.engines.duckdb.scan import NOTHING, check_types, literal, reader, rows_query
-from gnomon.plan.questions import LogPrefix
+from gnomon.plan.events import FILE, PLACES, ROW
+from gnomon.plan.questions import LogPrefix, Through
 from gnomon.types import FeatureType, arrow_schema
 
 __all__ = ["Beside", "Files", "LogEvents", "Origin"]
@@ -35,8 +36,17 @@ class Origin(Protocol):
         until: int | None = None,
         happened: int | None = None,
         more: Mapping[str, str] = NOTHING,
+        places: bool = False,
     ) -> str:
-        """A SELECT that gives the rows as k0 … kn, e, w (µs), f0 … fm; its arguments are those of `rows_query`."""
+        """A SELECT that gives the rows as k0 … kn, e, w (µs), f0 … fm; its arguments are those of `rows_query`.
+
+        With `places`, it gives the columns `places`, too.
+        """
+        ...
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The columns that say where a row is: `__file`, `__row`, `__position`, and what else a log says of events."""
         ...
 
     def most_rows(self, bytes_a_row: int) -> int:
@@ -53,7 +63,10 @@ class Files:
         source: the view's source, or the batch source of it.
         paths: the files.
         dtypes: types of further columns, where they are declared.
+        through: which of the rows count, where not all do.
     """
+
+    places = PLACES
 
     def __init__(
         self,
@@ -62,8 +75,10 @@ class Files:
         source: FileSource,
         paths: Sequence[str],
         dtypes: Mapping[str, FeatureType] | None = None,
+        through: Through | None = None,
     ) -> None:
         self._con, self._view, self._source, self._paths = con, view, source, paths
+        self._through = through or Through()
         self._dtypes = dtypes or {}
         self._table = reader(source, paths, as_text=True)
         self.columns = _columns(con, view, source, self._table)
@@ -75,16 +90,30 @@ class Files:
         until: int | None = None,
         happened: int | None = None,
         more: Mapping[str, str] = NOTHING,
+        places: bool = False,
     ) -> str:
         """A SELECT that gives the rows."""
+        end, known = self._through.end, self._through.known
+        until = min((one for one in (until, end) if one is not None), default=None)
         bounds = {"since": since, "until": until, "happened": happened}
-        return rows_query(self._view, self._source, self.columns, self._table, more=more, dtypes=self._dtypes, **bounds)
+        table, columns, more = self._placed(more) if places else (self._table, self.columns, more)
+        query = rows_query(self._view, self._source, columns, table, more=more, dtypes=self._dtypes, **bounds)
+        if places:
+            query = f"select *, null::BIGINT as {POSITION} from ({query})"
+        return _within(query, {"e": end, "w": known})
 
     def most_rows(self, bytes_a_row: int) -> int:
         """By the sizes of CSV files, by what Parquet files say."""
         if self._source.file_format == "csv":
             return sum(Path(path).stat().st_size for path in self._paths) // bytes_a_row
         return _rows_in(self._con, self._paths)
+
+    def _placed(self, more: Mapping[str, str]) -> tuple[str, Mapping[str, str], Mapping[str, str]]:
+        """The table with each row's place, its columns, and the further columns wanted of it."""
+        table = reader(self._source, self._paths, as_text=True, places=True)
+        if "file_row_number" in map(str.lower, self.columns):  # which DuckDB would give in place of its own
+            table = f"(select * replace (null::BIGINT as {ROW}) from {table})"
+        return table, {**self.columns, FILE: "VARCHAR", ROW: "BIGINT"}, {**more, FILE: FILE, ROW: ROW}
 
 
 class LogEvents:
@@ -124,6 +153,12 @@ class LogEvents:
         united = " union all by name ".join(f"select * from {table}" for table in tables)
         self._table = f"(select * from ({united}) where {POSITION} <= {prefix.position})"
         self._columns = _columns(con, view, self._source, self._table)
+        self._told = sorted(name for name in self._columns if name.startswith("__") and name not in (POSITION, KNOWN))
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The columns that say where an event is, and what else the log says of it."""
+        return (*PLACES, *self._told)
 
     def rows(
         self,
@@ -132,12 +167,16 @@ class LogEvents:
         until: int | None = None,
         happened: int | None = None,
         more: Mapping[str, str] = NOTHING,
+        places: bool = False,
     ) -> str:
         """A SELECT that gives the rows."""
         bounds = {"since": since, "until": until, "happened": happened}
-        return rows_query(
+        if places:
+            more = {**more, POSITION: POSITION, **{name: name for name in self._told}}
+        query = rows_query(
             self._view, self._source, self._columns, self._table, more=more, dtypes=self._dtypes, **bounds
         )
+        return f"select *, null::VARCHAR as {FILE}, null::BIGINT as {ROW} from ({query})" if places else query
 
     def most_rows(self, bytes_a_row: int) -> int:
         """Positions count rows."""
@@ -157,6 +196,7 @@ class Beside:
     def __init__(self, source: PushSource, log: LogEvents, files: Files, keys: int) -> None:
         self._source, self._log, self._files = source, log, files
         self._keys = [f"k{place}" for place in range(keys)]
+        self.places = log.places
 
     def rows(
         self,
@@ -165,6 +205,7 @@ class Beside:
         until: int | None = None,
         happened: int | None = None,
         more: Mapping[str, str] = NOTHING,
+        places: bool = False,
     ) -> str:
         """A SELECT that gives the rows."""
         bounds = {"since": since, "until": until, "happened": happened}
@@ -172,11 +213,12 @@ class Beside:
             new: name for new, name in more.items() if name in self._files.columns or name != self._source.operation
         }
         if not self._source.event_id:
-            files = self._before(self._files.rows(more=there, **bounds))
-            return f"{files} union all by name {self._from_then_on(self._log.rows(more=more, **bounds))}"
+            files = self._before(self._files.rows(more=there, places=places, **bounds))
+            log = self._from_then_on(self._log.rows(more=more, places=places, **bounds))
+            return f"{files} union all by name {log}"
         told = {"__id": self._source.event_id}
-        files = self._before(self._files.rows(more={**there, **told}, **bounds))
-        log = self._from_then_on(self._log.rows(more=more, **bounds))
+        files = self._before(self._files.rows(more={**there, **told}, places=places, **bounds))
+        log = self._from_then_on(self._log.rows(more=more, places=places, **bounds))
         return f"select p.* exclude (__id) from ({files}) p {self._not_in_log(told)} union all by name {log}"
 
     def most_rows(self, bytes_a_row: int) -> int:
@@ -206,6 +248,12 @@ def _columns(con: duckdb.DuckDBPyConnection, view: FeatureView, source: FileSour
     names = [source.field_mapping.get(name, name) for name in found.columns]
     check_types(view, source, dict(zip(names, found.to_arrow_table().schema.types, strict=True)))
     return dict(zip(names, map(str, found.types), strict=True))
+
+
+def _within(rows: str, bounds: Mapping[str, int | None]) -> str:
+    """The rows of which no term is greater than its bound."""
+    said = [f"{term} <= {bound}" for term, bound in bounds.items() if bound is not None]
+    return f"select * from ({rows}) where {' and '.join(said)}" if said else rows
 
 
 def _rows_in(con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> int:

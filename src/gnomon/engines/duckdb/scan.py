@@ -61,7 +61,7 @@ def source_files(source: FileSource, repo_path: Path) -> tuple[SourceFile, ...]:
     return tuple(_stamp(one) for one in files)
 
 
-def reader(source: FileSource, paths: Sequence[str], *, as_text: bool = False) -> str:
+def reader(source: FileSource, paths: Sequence[str], *, as_text: bool = False, places: bool = False) -> str:
     """The table function that reads these files.
 
     Args:
@@ -69,15 +69,32 @@ def reader(source: FileSource, paths: Sequence[str], *, as_text: bool = False) -
         paths: the files.
         as_text: leave the values of CSV files as they are written, for the view's types to read: what DuckDB guesses
             of a column depends on which rows and files there are.
+        places: say of each row in which file it is, and which row of it, from 0: `__file`, `__row`.
     """
+    if places:
+        return _with_places(source, paths)
+    return _table_function(source, paths, as_text, "")
+
+
+def _with_places(source: FileSource, paths: Sequence[str]) -> str:
+    """The table of the rows and their places."""
+    table = _table_function(source, paths, True, ", filename = '__file'")
+    if source.file_format == "parquet":
+        return f"(select *, file_row_number as __row from {table})"
+    # Numbered as they are read, file after file: DuckDB does that in order, and in one thread.
+    numbered = f"select *, row_number() over () as __n from {table}"
+    return f"(select * exclude (__n), __n - min(__n) over (partition by __file) as __row from ({numbered}))"
+
+
+def _table_function(source: FileSource, paths: Sequence[str], as_text: bool, more: str) -> str:
     listed = f"[{', '.join(map(literal, paths))}]"
     hive = ", hive_partitioning = true" if any("=" in part for part in Path(paths[0]).parent.parts) else ""
     by_name = ", union_by_name = true" if len(paths) > 1 else ""
     if source.file_format == "csv":
         # Other formats DuckDB would guess from the rows there are, and guess differently when there are more.
         guess = ", all_varchar = true" if as_text else ", dateformat = 'iso', timestampformat = 'iso'"
-        return f"read_csv({listed}, sample_size = -1{guess}{hive}{by_name})"
-    return f"read_parquet({listed}{hive}{by_name})"
+        return f"read_csv({listed}, sample_size = -1{guess}{hive}{by_name}{more})"
+    return f"read_parquet({listed}{hive}{by_name}{more})"
 
 
 def rows_query(

@@ -17,6 +17,7 @@ from gnomon.core.kernel.columns import Ints
 from gnomon.core.kernel.parts import BYTES_HELD, Answers, Parts
 from gnomon.core.kernel.windowed import Brought, Spine, answered
 from gnomon.definitions.sources import FileSource, Source
+from gnomon.engines.duckdb.events import condition_terms, is_delete, version_columns
 from gnomon.engines.duckdb.origins import Origin
 from gnomon.engines.duckdb.scan import quoted
 from gnomon.errors import DefinitionError, RequestError
@@ -138,10 +139,7 @@ class WindowedView:
 
     def _events_query(self, origin: Origin) -> str:
         plan, source = self._plan, self._plan.view.source
-        more = {"id": source.event_id, "op": source.operation}
-        rows = origin.rows(
-            until=plan.until, happened=plan.since, more={new: name for new, name in more.items() if name}
-        )
+        rows = origin.rows(until=plan.until, happened=plan.since, more=version_columns(source))
         places = {field.name: f"p.f{place}" for place, field in enumerate(plan.view.inputs)}
         terms = ["q.c as c", "p.e as e"]
         if plan.known_matters and (_states_known_times(source) or source.event_id):
@@ -149,12 +147,10 @@ class WindowedView:
         if source.event_id:
             terms.append("p.id as id")
         if source.operation:
-            terms.append(f"{_is_delete('p.op')} as gone")
+            terms.append(f"{is_delete('p.op')} as gone")
         terms += [f"{places[name]} as {quoted(f'f:{name}')}" for name in plan.columns]
-        terms += [
-            f"{condition.sql(places.__getitem__)} is true as {quoted(f'm:{where}')}"
-            for where, condition in plan.conditions.items()
-        ]
+        conditions = condition_terms(plan.conditions, places.__getitem__)
+        terms += [f"{term} as {quoted(f'm:{where}')}" for where, term in conditions]
         joined = f"({rows}) p join keys{self._tag} q on {self._same_key('p')}"
         return f"select {', '.join(terms)} from {joined}{self._known_filter()}"
 
@@ -205,13 +201,6 @@ def _states_known_times(source: Source) -> bool:
 
 def _delay(source: Source) -> int:
     return micros_of(source.delay) if isinstance(source, FileSource) and source.delay is not None else 0
-
-
-def _is_delete(operation: str) -> str:
-    """Whether an operation is a delete; what is neither that nor an upsert fails the query."""
-    complaint = f"error(concat('the operation ', {operation}, ' is neither upsert nor delete'))"
-    known = f"when {operation} is null or {operation} = 'upsert' then false when {operation} = 'delete' then true"
-    return f"case {known} else {complaint} end"
 
 
 def _numbers(column: pa.ChunkedArray) -> Ints:
