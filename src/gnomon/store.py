@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from gnomon.flows.apply import Plan
+    from gnomon.flows.feed import Feeder
     from gnomon.flows.ingest import PushReport
     from gnomon.flows.materialize import Loader, Progress, Report
     from gnomon.flows.read import OnlineResponse, Reader
@@ -61,6 +62,7 @@ class FeatureStore:
         self.config = load(self.repo_path) if config is None else config
         self.clock = SystemClock() if clock is None else clock
         self._known: tuple[Snapshot, int] | None = None
+        self._fed: Feeder | None = None
 
     def __repr__(self) -> str:
         return f"FeatureStore({self.project!r} at {str(self.repo_path)!r})"
@@ -203,18 +205,19 @@ class FeatureStore:
         self,
         push_source_name: str | PushSource,
         df: Any,
-        to: str = "offline",
+        to: str = "online_and_offline",
         *,
         offsets: Mapping[str, int] | None = None,
     ) -> PushReport:
-        """Append events to a push source's log, each stamped with the instant it is known from; on disk on return.
+        """Append events to a push source's log, stamped with the instants they are known from, and feed what is online.
 
         Rows that do not fit the source are not pushed; the report says why, and a file keeps them.
 
         Args:
             push_source_name: the source.
             df: the events: a pandas, Polars or Arrow table, a dict of columns, a list of dicts, a path or a SQL query.
-            to: "offline": into the log, which training sets read. Nothing else is there yet.
+            to: "online_and_offline": into the log, which training sets read, and from it into what is online;
+                "offline": into the log only; "online": only into what is online, where no history has them.
             offsets: producer → the offset of its last event among these; events sent again are recognised by it.
 
         Raises:
@@ -225,8 +228,10 @@ class FeatureStore:
         """
         from gnomon.flows.ingest import push
 
+        if to == "online":
+            _ = self.online  # without one there is nowhere to push to
         return push(
-            self.snapshot(),
+            self._current(),
             self.engine,
             self.logs,
             push_source_name,
@@ -234,6 +239,8 @@ class FeatureStore:
             to=to,
             offsets=offsets or {},
             rejects=self.repo_path / REJECTED,
+            feeder=self._feeder() if to in ("online", "online_and_offline") else None,
+            clock=self.clock,
         )
 
     def reproduce(self, made: pa.Table | str | Path) -> TrainingSet:
@@ -256,6 +263,7 @@ class FeatureStore:
         entity_rows: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]],
         *,
         full_feature_names: bool = False,
+        known_through: bool = False,
     ) -> OnlineResponse:
         """The features of some entities as of now, from the online store.
 
@@ -263,6 +271,7 @@ class FeatureStore:
             features: references such as `profile:age`, or a service.
             entity_rows: one dict of join keys per entity, or a dict of lists.
             full_feature_names: name the answers `view__feature`.
+            known_through: whether the response shall say what it was made of, as `as_known` of training sets takes it.
 
         Raises:
             RequestError: the question cannot be understood.
@@ -270,7 +279,7 @@ class FeatureStore:
             UnknownFeature: a view has no such feature.
             BackendError: the store cannot be read.
         """
-        return self._reader.read(self._current(), features, entity_rows, full_feature_names)
+        return self._reader.read(self._current(), features, entity_rows, full_feature_names, known_through)
 
     def materialize(
         self,
@@ -411,6 +420,7 @@ class FeatureStore:
 
     def close(self) -> None:
         """Release files and connections; the store opens them again if it is used again."""
+        self._fed = None
         for name in ("_reader", "online", "logs", "registry", "engine"):
             part = self.__dict__.pop(name, None)
             if part is not None and name != "_reader":
@@ -428,6 +438,17 @@ class FeatureStore:
 
         return Reader(self.online, self.clock)
 
+    def _feeder(self) -> Feeder | None:
+        """What feeds the online store by the newest definitions; None where there is no such store."""
+        from gnomon.flows.feed import Feeder
+
+        if self.config.online_store is None:
+            return None  # events go into the log alone
+        snapshot = self._current()
+        if self._fed is None or self._fed.snapshot is not snapshot:
+            self._fed = Feeder(snapshot, self.engine, self.logs, self.online, self.clock)
+        return self._fed
+
     def _current(self) -> Snapshot:
         """The snapshot online reads go by, looked at anew when it is older than the registry's `cache_ttl_seconds`."""
         now, ttl = self.clock.now(), self.config.cache_ttl_seconds
@@ -443,6 +464,7 @@ class FeatureStore:
             registry=self.registry,
             engine=self.engine,
             store=self.online,
+            logs=self.logs,
             clock=self.clock,
             progress=Quiet() if progress is None else progress,
         )

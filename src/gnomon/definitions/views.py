@@ -22,7 +22,7 @@ from gnomon.definitions.base import (
     put,
 )
 from gnomon.definitions.entities import Entity, Field, check_key_type
-from gnomon.definitions.sources import SOURCES, FileSource, Source
+from gnomon.definitions.sources import SOURCES, Source
 from gnomon.errors import DefinitionError, UnknownFeature, listing
 from gnomon.types import FeatureType
 
@@ -157,11 +157,6 @@ class FeatureView:
     def columns(self) -> tuple[str, ...]:
         """The columns that its aggregations look at; none of a row view."""
         return tuple(dict.fromkeys(column for one in self.aggregations for column in one.columns))
-
-    @property
-    def loadable(self) -> bool:
-        """Whether `materialize` loads it into the online store: a row view of files that is said to be online."""
-        return self.online and not self.aggregations and isinstance(self.source, FileSource)
 
     @property
     def resolved(self) -> bool:

@@ -115,7 +115,7 @@ def plan(registry: Registry, engine: Engine, project: str, objects: Sequence[Any
         changes=diff(base.catalog, resolved.catalog),
         notes=resolved.notes,
         affected=affected,
-        reload=tuple(name for name in affected if views[name].loadable),
+        reload=tuple(name for name in affected if views[name].online),
     )
 
 

@@ -17,16 +17,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gnomon.clock import instant_text
+from gnomon.clock import Clock, instant_text
 from gnomon.contracts.engine import Engine
-from gnomon.contracts.log import NO_OFFSETS, Logs
+from gnomon.contracts.log import NO_OFFSETS, Appended, Logs
 from gnomon.contracts.registry import Snapshot
 from gnomon.core.casting import cast_keys
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.entities import Field
 from gnomon.definitions.sources import PushSource
 from gnomon.errors import BackendError, NotRegistered, RequestError, listing, nearest_hint
+from gnomon.flows.feed import Fed, Feeder
 from gnomon.flows.files import replacing
+from gnomon.flows.logged import stamped
 from gnomon.flows.spine import Spine, read_spine
 from gnomon.types import (
     Float32,
@@ -46,6 +48,7 @@ __all__ = ["PushReport", "Rejection", "push"]
 
 MOST_SHOWN = 100
 """A report names so many rejected rows; the file has all."""
+TO = ("online_and_offline", "online", "offline")
 OPERATIONS = ("upsert", "delete")
 Cast = Callable[[pa.ChunkedArray], pa.ChunkedArray]
 
@@ -77,6 +80,7 @@ class PushReport:
         duplicate: whether all of it was there before, by its offsets.
         rejections: the first hundred rows rejected, with reasons.
         rejected_file: a Parquet file with all rows rejected; empty where there are none.
+        online: how far each view of the source is online, where that was asked for.
     """
 
     source: str
@@ -88,18 +92,22 @@ class PushReport:
     duplicate: bool = False
     rejections: tuple[Rejection, ...] = ()
     rejected_file: str = ""
+    online: tuple[Fed, ...] = ()
 
     def __str__(self) -> str:
+        behind = [f"  {one.view} is not online yet: {one.behind}" for one in self.online if one.behind]
         if self.duplicate:
-            return f"{self.source}: nothing appended, all of it was there before."
+            return "\n".join([f"{self.source}: nothing appended, all of it was there before.", *behind])
         line = f"{self.source}: {self.appended} events appended"
-        if self.appended:
+        if self.appended and self.first:
             line += f", positions {self.first} to {self.last}, known from {instant_text(self.known)}"
+        elif self.appended:
+            line = f"{self.source}: {self.appended} events online, and in no log"
         if not self.rejected:
-            return line + "."
+            return "\n".join([line + ".", *behind])
         reasons = Counter(one.reason for one in self.rejections)
         told = [f"  {count} × {reason}" for reason, count in reasons.most_common(5)]
-        return "\n".join([line + f"; {self.rejected} rejected, kept in {self.rejected_file}:", *told])
+        return "\n".join([line + f"; {self.rejected} rejected, kept in {self.rejected_file}:", *told, *behind])
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data."""
@@ -116,6 +124,8 @@ def push(
     to: str = "offline",
     offsets: Mapping[str, int] = NO_OFFSETS,
     rejects: Path,
+    feeder: Feeder | None = None,
+    clock: Clock | None = None,
 ) -> PushReport:
     """Check events, and append those that are right to their source's log.
 
@@ -125,13 +135,16 @@ def push(
         logs: the logs.
         source: the push source, or its name.
         df: the events: a pandas, Polars or Arrow table, a dict of columns, a list of dicts, a path or a query.
-        to: "offline": into the log, which training reads.
+        to: "offline": into the log, which training reads; "online_and_offline": besides, the views of the source are
+            fed from it; "online": these are fed, and no history has the events.
         offsets: producer → the offset of its last event among these, so that events sent again are recognised.
         rejects: the folder for rows that are not right.
+        feeder: feeds what is online, if that is asked for.
+        clock: stamps events that enter no log.
 
     Raises:
         NotRegistered: there is no such push source.
-        RequestError: the table does not fit the source, or `to` is not there yet.
+        RequestError: the table does not fit the source, or `to` is unknown.
         BackendError: the log cannot be written; nothing was appended.
         ConflictError: somebody else is writing for too long, or a part of the events is in the log already.
     """
@@ -139,12 +152,21 @@ def push(
     known = _registered(snapshot.catalog, source)
     log = logs.log(known.name)
     if offsets and all(offset <= log.offsets().get(producer, offset - 1) for producer, offset in offsets.items()):
-        at = log.position()
-        return PushReport(source=known.name, appended=0, rejected=0, first=at + 1, last=at, known=0, duplicate=True)
+        at, fed = log.position(), feeder.feed(known.name) if feeder else ()
+        return PushReport(
+            source=known.name, appended=0, rejected=0, first=at + 1, last=at, known=0, duplicate=True, online=fed
+        )
     given = _given(df, engine)
     events, reasons = _checked(given, known, _join_keys(snapshot.catalog, known))
     file = _kept_aside(given, reasons, rejects / known.name) if reasons else ""
-    done = log.append(events, offsets)
+    if to == "online":
+        assert feeder is not None, "whoever asks for it brings it"
+        assert clock is not None
+        done = Appended(first=0, last=len(events) - 1, known=clock.now())
+        fed = feeder.unlogged(known.name, stamped(events, 0, done.known)) if len(events) else ()
+    else:
+        done = log.append(events, offsets)
+        fed = _fed(feeder, known.name, events, done)
     return PushReport(
         source=known.name,
         appended=done.last - done.first + 1,
@@ -155,7 +177,16 @@ def push(
         duplicate=done.duplicate,
         rejections=tuple(Rejection(row, reasons[row]) for row in sorted(reasons)[:MOST_SHOWN]),
         rejected_file=file,
+        online=fed,
     )
+
+
+def _fed(feeder: Feeder | None, source: str, events: pa.Table, done: Appended) -> tuple[Fed, ...]:
+    if feeder is None:
+        return ()
+    if done.duplicate or not len(events):
+        return feeder.feed(source)
+    return feeder.appended(source, stamped(events, done.first, done.known))
 
 
 def _given(df: Any, engine: Engine) -> Spine:
@@ -172,14 +203,8 @@ def _given(df: Any, engine: Engine) -> Spine:
 
 
 def _check_to(to: str) -> None:
-    if to == "offline":
-        return
-    if to in ("online", "online_and_offline"):
-        raise RequestError(
-            f"push(to={to!r}) is not there yet: events go into the log, and the online store is not fed from it.",
-            hint="push to='offline', and ask get_historical_features.",
-        )
-    raise RequestError(f"push(to={to!r}) is unknown.", hint="use to='offline'.")
+    if to not in TO:
+        raise RequestError(f"push(to={to!r}) is unknown.", hint=f"use one of {listing(TO)}.")
 
 
 def _registered(catalog: Catalog, source: str | PushSource) -> PushSource:

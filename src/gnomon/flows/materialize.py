@@ -1,8 +1,12 @@
 """Materialize: bring the online store up to an instant, from the sources.
 
-A load looks for every row that *happened or became known* since the last one, and reads files that are new or were
-rewritten since then whole, so a late row is found whatever its times say. Merging a row is idempotent and never goes
-back in (event time, known time, columns), so a load that was killed is simply run again.
+A load of a row view of files looks for every row that *happened or became known* since the last one, and reads files
+that are new or were rewritten since then whole, so a late row is found whatever its times say. Merging a row is
+idempotent and never goes back in (event time, known time, columns), so a load that was killed is simply run again.
+
+Windowed views, and views of pushed events, are laid out whole, up to where the log is, and go on with the log from
+there (`gnomon.flows.feeds`). They are laid out anew only when files or the definition changed, or rows were left out
+for later; else a load just brings them up to the log's end.
 """
 
 from __future__ import annotations
@@ -13,13 +17,17 @@ from typing import Any
 
 from gnomon.clock import Clock, instant_text
 from gnomon.contracts.engine import Engine, SourceFile
+from gnomon.contracts.log import KNOWN, Log, Logs
 from gnomon.contracts.online import OnlineStore
 from gnomon.contracts.registry import Registry, Run, Snapshot
+from gnomon.core.marks import Mark
 from gnomon.core.staircases import merging
 from gnomon.definitions.codec import fingerprint
 from gnomon.definitions.sources import PushSource, file_sources
 from gnomon.definitions.views import FeatureView
-from gnomon.errors import RequestError, listing
+from gnomon.errors import BackendError, RequestError, listing
+from gnomon.flows.feed import Feeder
+from gnomon.flows.feeds import Bounds, Feed, feed_of
 from gnomon.flows.progress import Progress, Quiet
 from gnomon.flows.tables import entries_of, layout_of, remember_layout, table_of
 from gnomon.plan.questions import LoadQuestion
@@ -68,23 +76,16 @@ class Report:
 
     Args:
         views: one report per view, in the order they were loaded.
-        left_out: views that are said to be online, and cannot be loaded yet: windowed ones, those of pushed events.
     """
 
     views: tuple[ViewReport, ...]
-    left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        lines = [*map(str, self.views)] or ["Nothing to load: no row view of files has online=True."]
-        if self.left_out:
-            lines.append(
-                f"Left out: {', '.join(self.left_out)}. Windowed views, and views of pushed events, are not loaded yet."
-            )
-        return "\n".join(lines)
+        return "\n".join([*map(str, self.views)] or ["Nothing to load: no view has online=True."])
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data."""
-        return {"views": [asdict(one) for one in self.views], "left_out": list(self.left_out)}
+        return {"views": [asdict(one) for one in self.views]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +118,7 @@ class Loader:
         registry: remembers what was loaded.
         engine: reads the sources.
         store: is loaded.
+        logs: what was pushed.
         clock: says what time it is.
         progress: is told how it gets on.
     """
@@ -125,6 +127,7 @@ class Loader:
     registry: Registry
     engine: Engine
     store: OnlineStore
+    logs: Logs
     clock: Clock
     progress: Progress
 
@@ -196,6 +199,53 @@ class Loader:
         run = self._run(view, None, max(end, covered), _stamps(files), replaced=False)
         return Load(view=view, mode="incremental", start=covered, questions=tuple(questions), run=run, notes=notes)
 
+    def lay_out(self, view: FeatureView, end: int, *, anew: bool) -> ViewReport:
+        """A view that is laid out whole: anew if asked, or if it has to be; else brought up to its log's end.
+
+        Args:
+            view: the view.
+            end: rows of files that happened after it are left for later, µs.
+            anew: whether to lay it out anew, whatever is there.
+        """
+        began = self.clock.now()
+        log = self.logs.log(view.source.name) if isinstance(view.source, PushSource) else None
+        feed = feed_of(self.snapshot.project, view, self.engine, self.store, log.prefix if log else None)
+        files, mark = _stamps(self._files(view)), feed.mark()
+        if reason := _why_anew(feed, mark, self._last_run(view), files, end, anew):
+            bounds = _bounds(log, end, began)
+            self.progress.begin(view.id, None)
+            try:
+                rows, changed = feed.load(bounds, self.progress.advance)
+            finally:
+                self.progress.end()
+            mode, notes = "full" if mark is None or not anew else "replace", (reason,) if mark and not anew else ()
+            run = replace(self._run(view, None, end, files, replaced=True), rows=rows, finished=self.clock.now())
+            self.registry.record(self.snapshot.project, run)
+        else:
+            assert mark is not None
+            rows, mode, notes, changed = 0, "incremental", (), 0
+        if log is not None:
+            feeder = Feeder(self.snapshot, self.engine, self.logs, self.store, self.clock)
+            (fed,) = (one for one in feeder.feed(view.source.name) if one.view == view.id)
+            if fed.behind:
+                raise BackendError(f"view {view.id!r} cannot be brought up to its log's end.", instead=fed.behind)
+            if mode == "incremental" and mark:
+                rows = changed = (fed.position or 0) - mark.position
+        return ViewReport(
+            view=view.id,
+            mode=mode,
+            start=mark.known if mark and mode == "incremental" else None,
+            end=end,
+            rows=rows,
+            changed=changed,
+            seconds=(self.clock.now() - began) / 1e6,
+            notes=notes,
+        )
+
+    def _last_run(self, view: FeatureView) -> Run | None:
+        runs = self.registry.runs(self.snapshot.project, view.id)
+        return runs[0] if runs else None
+
     def _files(self, view: FeatureView) -> tuple[SourceFile, ...]:
         """The files of a view's source."""
         return tuple(file for one in file_sources(view.source) for file in self.engine.files(one))
@@ -252,8 +302,8 @@ def materialize(
         raise RequestError(f"the start {instant_text(start)} is after the end {instant_text(end)}.", hint="swap them.")
     chosen = _chosen(loader.snapshot, views)
     with loader.engine.together():
-        reports = tuple(loader.run(loader.over_range(view, start, end, anew=anew)) for view in chosen)
-    return Report(reports, _left_out(loader.snapshot, views))
+        reports = tuple(_over_range(loader, view, start, end, anew=anew) for view in chosen)
+    return Report(reports)
 
 
 def materialize_incremental(loader: Loader, end: int, views: Sequence[str] | None = None) -> Report:
@@ -270,8 +320,18 @@ def materialize_incremental(loader: Loader, end: int, views: Sequence[str] | Non
     """
     chosen = _chosen(loader.snapshot, views)
     with loader.engine.together():
-        reports = tuple(loader.run(loader.since_last(view, end)) for view in chosen)
-    return Report(reports, _left_out(loader.snapshot, views))
+        reports = tuple(_since_last(loader, view, end) for view in chosen)
+    return Report(reports)
+
+
+def _over_range(loader: Loader, view: FeatureView, start: int | None, end: int, *, anew: bool) -> ViewReport:
+    if _is_fed(view):
+        return loader.lay_out(view, end, anew=anew or start is None)
+    return loader.run(loader.over_range(view, start, end, anew=anew))
+
+
+def _since_last(loader: Loader, view: FeatureView, end: int) -> ViewReport:
+    return loader.lay_out(view, end, anew=False) if _is_fed(view) else loader.run(loader.since_last(view, end))
 
 
 def _chosen(snapshot: Snapshot, names: Sequence[str] | None) -> list[FeatureView]:
@@ -285,34 +345,43 @@ def _chosen(snapshot: Snapshot, names: Sequence[str] | None) -> list[FeatureView
     if names is not None and not names:
         raise RequestError("feature_views is empty.", hint="name the views, or leave it out to load all of them.")
     if names is None:
-        return [view for _, view in sorted(snapshot.catalog.views.items()) if view.loadable]
+        return [view for _, view in sorted(snapshot.catalog.views.items()) if view.online]
     views = list(dict.fromkeys(snapshot.catalog.view(name) for name in names))
     offline = [view.id for view in views if not view.online]
     if offline:
         raise RequestError(
             f"not online: {listing(offline)}.", hint="set online=True on the view and apply, or leave it out."
         )
-    if windowed := [view.id for view in views if view.aggregations]:
-        raise RequestError(
-            f"windowed: {listing(windowed)}; only row views are loaded so far.",
-            hint="ask get_historical_features for windowed views, and leave them out here.",
-        )
-    if pushed := [view.id for view in views if _is_pushed(view)]:
-        raise RequestError(
-            f"of pushed events: {listing(pushed)}; only views of files are loaded so far.",
-            hint="ask get_historical_features for views of a PushSource, and leave them out here.",
-        )
     return views
 
 
-def _is_pushed(view: FeatureView) -> bool:
-    return isinstance(view.source, PushSource)
+def _is_fed(view: FeatureView) -> bool:
+    """Whether it is laid out whole, and fed from a log if there is one."""
+    return bool(view.aggregations) or isinstance(view.source, PushSource)
 
 
-def _left_out(snapshot: Snapshot, names: Sequence[str] | None) -> tuple[str, ...]:
-    """Views that are said to be online and cannot be loaded yet, where all that are online are asked for."""
-    views = snapshot.catalog.views.items()
-    return () if names is not None else tuple(name for name, view in sorted(views) if view.online and not view.loadable)
+def _why_anew(feed: Feed, mark: Mark | None, last: Run | None, files: Stamps, end: int, anew: bool) -> str:
+    """Why a table has to be laid out anew, as a note; empty where it has not."""
+    if anew or mark is None:
+        return "it is loaded for the first time."
+    if mark.fingerprint != feed.fingerprint:
+        return "the view's definition changed: all of it is loaded anew."
+    if (last.files if last else ()) != files:
+        return "files changed since the last load: all of it is loaded anew."
+    left_out = mark.latest is not None and mark.latest > min(mark.end or mark.latest, mark.known or mark.latest)
+    if left_out:
+        return "rows were left for later by the last load: all of it is loaded anew."
+    return ""
+
+
+def _bounds(log: Log | None, end: int, now: int) -> Bounds:
+    """What a load takes of history, as it is now."""
+    prefix = log.prefix() if log else None
+    stamped = None
+    if log and prefix and prefix.position:
+        for batch in log.read(since=prefix.position - 1, until=prefix.position):
+            stamped = batch[KNOWN][-1].value
+    return Bounds(prefix=prefix, end=end, known=now, stamped=stamped)
 
 
 def _covered(runs: Sequence[Run], current: str) -> int | None:

@@ -18,13 +18,15 @@ from gnomon.clock import MIN_MICROS, Clock, micros_of
 from gnomon.contracts.online import OnlineStore, Table
 from gnomon.contracts.registry import Snapshot
 from gnomon.core.keys import ColumnEncoder, column_encoder
+from gnomon.core.marks import MARK, Mark
 from gnomon.core.rows import Layout, Reading, schema_of
 from gnomon.core.staircases import at
 from gnomon.definitions.services import FeatureService
 from gnomon.errors import BackendError, RequestError, listing, nearest_hint
+from gnomon.flows.ledger_part import LedgerPart
 from gnomon.flows.responses import Answer, Asked, OnlineResponse, shown
 from gnomon.flows.tables import known_layouts, layout_of, table_of
-from gnomon.plan.questions import ViewQuestion
+from gnomon.plan.questions import Through, ViewQuestion
 from gnomon.plan.references import Features, resolve
 from gnomon.types import FeatureType
 
@@ -34,6 +36,7 @@ EntityRows = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]
 """One dict of join keys per entity, or a dict of lists."""
 
 MOST_PLANS = 1_000
+MOST_LOOKS = 100
 NOBODY = ""
 """Stands for the key columns of a request that has none: its list counts the rows asked."""
 
@@ -45,9 +48,10 @@ def get_online_features(
     features: Features,
     entity_rows: EntityRows,
     full_feature_names: bool = False,
+    known_through: bool = False,
 ) -> OnlineResponse:
     """One request; who asks more than once keeps a `Reader`, which remembers what questions mean."""
-    return Reader(store, clock).read(snapshot, features, entity_rows, full_feature_names)
+    return Reader(store, clock).read(snapshot, features, entity_rows, full_feature_names, known_through)
 
 
 class Reader:
@@ -63,7 +67,12 @@ class Reader:
         self._plans: dict[Any, _Plan] = {}
 
     def read(
-        self, snapshot: Snapshot, features: Features, entity_rows: EntityRows, full_feature_names: bool = False
+        self,
+        snapshot: Snapshot,
+        features: Features,
+        entity_rows: EntityRows,
+        full_feature_names: bool = False,
+        known_through: bool = False,
     ) -> OnlineResponse:
         """The features of each entity as of the clock's now.
 
@@ -72,6 +81,7 @@ class Reader:
             features: references such as `profile:age`, a service (its registered form counts) or a service's name.
             entity_rows: the join keys of each entity, as a list of dicts or a dict of lists; any number.
             full_feature_names: name the columns `view__feature`.
+            known_through: whether the answer shall say which rows it was made of.
 
         Raises:
             RequestError: a join key is missing, unknown, or cannot be cast without loss; or the question is unclear.
@@ -83,10 +93,42 @@ class Reader:
         given = _given(entity_rows, plan)
         parts, store = plan.parts, self._store
         keys = [part.encoder(*[given[name] for name in part.columns]) for part in parts]
+        if plan.rows is None or known_through:
+            return self._looked_twice(plan, given, keys, known_through)
         found = store.read([(part.table, _asked(wanted)) for part, wanted in zip(parts, keys, strict=True)])
         now = self._clock.now()
-        answers = list(map(_Part.answer, parts, repeat(store), keys, found, repeat(now)))
-        return OnlineResponse(given, plan.key_types, answers, plan.order)
+        answers = list(map(_Part.answer, plan.rows, repeat(store), keys, found, repeat(now)))
+        return OnlineResponse(given, plan.key_types, answers, plan.order, now)
+
+    def _looked_twice(
+        self, plan: _Plan, given: dict[str, list[Any]], keys: list[list[bytes | None]], known_through: bool
+    ) -> OnlineResponse:
+        """An answer that ledgers have a part in: perhaps some chunks have to be fetched in a second step."""
+        store, parts = self._store, plan.parts
+        for _ in range(MOST_LOOKS):
+            wanted = [part.first_keys(_asked(some)) for part, some in zip(parts, keys, strict=True)]
+            marks = None if store.capabilities.atomic_request else store.read([(part.table, [MARK]) for part in parts])
+            found = store.read([(part.table, some) for part, some in zip(parts, wanted, strict=True)])
+            for values, mark in zip(found, marks or (), strict=False):
+                values[:1] = mark  # one that may be older than the rows, and is surely not newer
+            looks = [part.look(store, some, values) for part, some, values in zip(parts, keys, found, strict=True)]
+            now = max([self._clock.now(), *(look.newest for look in looks)])
+            chunks = [look.chunks(now) for look in looks]
+            missing = [(look.table, some) for look, some in zip(looks, chunks, strict=True) if some]
+            more = iter(store.read(missing) if missing else ())
+            fetched = [next(more) if some else [] for some in chunks]
+            if any(None in some for some in fetched):
+                continue  # sealed anew since the first step
+            answers = [look.answer(now, some) for look, some in zip(looks, fetched, strict=True)]
+            if known_through:
+                for look, answer in zip(looks, answers, strict=True):
+                    answer.through = look.through()
+            views = tuple(part.view for part in parts)
+            return OnlineResponse(given, plan.key_types, answers, plan.order, now, views)
+        raise BackendError(
+            f"an entity's ledger was changed {MOST_LOOKS} times while it was read, or parts of it are gone.",
+            hint="try again; if it goes on, load the view again: gnomon materialize --replace.",
+        )
 
     def _plan(self, snapshot: Snapshot, features: Features, full: bool) -> _Plan:
         # A service goes by its name; hashing it whole would cost more than the read.
@@ -117,13 +159,15 @@ class _Plan:
         order: where each column of the answer comes from, by name.
         key_types: type of each join-key column asked for, in order of first use.
         owners: a view that needs it, for each of these columns.
+        rows: the parts, if all are of row views; else None.
     """
 
     snapshot: Snapshot
-    parts: tuple[_Part, ...]
+    parts: tuple[_Part | LedgerPart, ...]
     order: dict[str, Asked]
     key_types: dict[str, FeatureType]
     owners: dict[str, str]
+    rows: tuple[_Part, ...] | None
 
     @classmethod
     def of(cls, snapshot: Snapshot, features: Features, full: bool) -> _Plan:
@@ -139,12 +183,6 @@ class _Plan:
                     hint="set online=True in its definition, apply, and materialize it.",
                     view=view.name,
                 )
-            if view.aggregations:
-                raise RequestError(
-                    f"view {view.name!r} is windowed, and such views are answered for in training sets only so far.",
-                    hint="ask get_historical_features, with as_known='then' for what could have been known.",
-                    view=view.name,
-                )
             for column, one in zip(question.columns, view.entity_columns, strict=True):
                 key_types.setdefault(column, one.dtype)
                 owners.setdefault(column, view.name)
@@ -152,8 +190,13 @@ class _Plan:
             for place, (feature, name) in enumerate(question.features):
                 places[name] = Asked(number, place, types[feature], shown(types[feature]))
         counting = next(iter(key_types), NOBODY)
-        parts = tuple(_Part.of(snapshot.project, question, counting) for question in questions)
-        return cls(snapshot, parts, {name: places[name] for name in names}, key_types, owners)
+        parts: list[_Part | LedgerPart] = []
+        for question in questions:
+            kind = LedgerPart if question.view.aggregations else _Part
+            parts.append(kind.of(snapshot.project, question, question.columns or (counting,), _encoder(question)))
+        rows = tuple(part for part in parts if isinstance(part, _Part))
+        order = {name: places[name] for name in names}
+        return cls(snapshot, tuple(parts), order, key_types, owners, rows if len(rows) == len(parts) else None)
 
 
 @dataclass(slots=True)
@@ -161,6 +204,7 @@ class _Part:
     """One view's part in a request.
 
     Args:
+        view: the view's id.
         table: where its rows are.
         columns: the request's columns that hold its key; for a view without entities, one that counts the rows.
         encoder: turns keys into bytes.
@@ -171,6 +215,7 @@ class _Part:
         older: layouts of rows written before the view changed, by id.
     """
 
+    view: str
     table: Table
     columns: tuple[str, ...]
     encoder: ColumnEncoder
@@ -181,19 +226,27 @@ class _Part:
     older: dict[int, Layout] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, project: str, question: ViewQuestion, counting: str) -> _Part:
+    def of(cls, project: str, question: ViewQuestion, columns: tuple[str, ...], encoder: ColumnEncoder) -> _Part:
         view, layout = question.view, layout_of(question.view)
-        key_types = [one.dtype for one in view.entity_columns]
         places = [layout.names.index(feature) for feature, _ in question.features]
         return cls(
+            view=view.id,
             table=table_of(project, view),
-            columns=question.columns or (counting,),
-            encoder=column_encoder(question.columns, key_types) if key_types else _whole_world,
+            columns=columns,
+            encoder=encoder,
             layout=layout,
             wanted=tuple(layout.fields[place] for place in places),
             reading=layout.reading(places),
             ttl=micros_of(view.ttl) if view.ttl else None,
         )
+
+    def first_keys(self, keys: list[bytes]) -> list[bytes]:
+        """What to fetch for some keys, where the table's mark is wanted, too."""
+        return [MARK, *keys]
+
+    def look(self, store: OnlineStore, keys: list[bytes | None], values: list[bytes | None]) -> _RowLook:
+        """What was fetched."""
+        return _RowLook(self, store, keys, values[1:], Mark.from_bytes(values[0]))
 
     def answer(self, store: OnlineStore, keys: list[bytes | None], values: list[bytes | None], now: int) -> Answer:
         """The part's columns from what the store had under the keys."""
@@ -245,6 +298,42 @@ class _Part:
                 view=self.table.name,
             )
         return self.older[schema]
+
+
+@dataclass(slots=True)
+class _RowLook:
+    """What a part fetched, beside parts that may need a second step."""
+
+    part: _Part
+    store: OnlineStore
+    keys: list[bytes | None]
+    values: list[bytes | None]
+    mark: Mark | None
+    newest: int = MIN_MICROS
+
+    @property
+    def table(self) -> Table:
+        """Where the rows are."""
+        return self.part.table
+
+    def chunks(self, now: int) -> list[bytes]:
+        """Rows need no second step."""
+        return []
+
+    def answer(self, now: int, chunks: list[bytes | None]) -> Answer:
+        """The part's columns."""
+        return self.part.answer(self.store, self.keys, self.values, now)
+
+    def through(self) -> list[Through]:
+        """For each entity which rows its answer was made of."""
+        mark = self.mark
+        one = Through() if mark is None else Through(position=mark.position or None, end=mark.end, known=mark.known)
+        return [one] * len(self.keys)
+
+
+def _encoder(question: ViewQuestion) -> ColumnEncoder:
+    key_types = [one.dtype for one in question.view.entity_columns]
+    return column_encoder(question.columns, key_types) if key_types else _whole_world
 
 
 def _whole_world(rows: list[Any]) -> list[bytes | None]:

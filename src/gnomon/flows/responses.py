@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gnomon.clock import from_micros
 from gnomon.errors import RequestError
+from gnomon.plan.known_through import KnownThrough
+from gnomon.plan.questions import Through
 from gnomon.types import Array, FeatureType, UnixTimestamp, to_arrow
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ class Status(StrEnum):
     """The entity has no row yet, or its key is null, or its row is older than this feature of the view."""
     OUTSIDE_MAX_AGE = "OUTSIDE_MAX_AGE"
     """The entity's row is older than the view's ttl."""
+    INVALID = "INVALID"
+    """The exact value is more than its type can hold."""
 
 
 @dataclass(slots=True)
@@ -45,6 +49,8 @@ class Answer:
         absent: for each entity whether it has no row; None if all have one.
         outside: for each entity whether its row is older than the ttl; None if none is.
         lacking: for entities whose row is of an older layout, the features that layout had not.
+        invalid: for entities that have values which their type cannot hold, the features.
+        through: for each entity which rows its answer was made of; None where that was not asked for.
     """
 
     columns: list[list[Any]]
@@ -52,6 +58,8 @@ class Answer:
     absent: list[bool] | None
     outside: list[bool] | None
     lacking: dict[int, list[int]] | None = None
+    invalid: dict[int, list[int]] | None = None
+    through: list[Through] | None = None
 
     def values(self, place: int) -> list[Any]:
         """A feature's values, None wherever its status is not PRESENT."""
@@ -66,6 +74,9 @@ class Answer:
         for entity, lacks in (self.lacking or {}).items():
             if place in lacks:
                 found[entity] = Status.NOT_FOUND
+        for entity, features in (self.invalid or {}).items():
+            if place in features:
+                found[entity] = Status.INVALID
         if self.outside is not None:
             found = [Status.OUTSIDE_MAX_AGE if gone else one for one, gone in zip(found, self.outside, strict=True)]
         if self.absent is not None:
@@ -104,9 +115,14 @@ class OnlineResponse:
         key_types: dict[str, FeatureType],
         answers: list[Answer],
         order: dict[str, Asked],
+        at: int = 0,
+        views: tuple[str, ...] = (),
     ) -> None:
         self._keys, self._key_types = keys, key_types
         self._answers, self._order = answers, order
+        self._views = views
+        self.at = at
+        """As of which instant it is, µs."""
 
     def __len__(self) -> int:
         return len(next(iter(self._keys.values()), ()))
@@ -148,6 +164,21 @@ class OnlineResponse:
         """For each feature, when the row it comes from happened; None where there is no row."""
         shown = [[None if one is None else _datetime(one) for one in answer.instants()] for answer in self._answers]
         return {name: list(shown[part]) for name, (part, _, _, _) in self._order.items()}
+
+    @property
+    def known_through(self) -> list[KnownThrough]:
+        """For each entity what its answer knew: with it, `get_historical_features` gives the same from history.
+
+        Raises:
+            RequestError: it was not asked for.
+        """
+        if any(answer.through is None for answer in self._answers):
+            raise RequestError(
+                "what this answer knew was not asked for.",
+                hint="get_online_features(…, known_through=True).",
+            )
+        rows = zip(*(answer.through or [] for answer in self._answers), strict=True)
+        return [KnownThrough(dict(zip(self._views, row, strict=True))) for row in rows]
 
     def to_arrow(self) -> pa.Table:
         """The same columns as an Arrow table, each in its feature's type; join keys are cast to theirs."""

@@ -24,7 +24,6 @@ from gnomon.core.aggregations.custom import Custom, UserFunction
 from gnomon.core.aggregations.states import is_of
 from gnomon.definitions.aggregations import Aggregation
 from gnomon.errors import DefinitionError
-from gnomon.testing.reference_aggregations import canonical
 from gnomon.types import FeatureType
 
 if TYPE_CHECKING:

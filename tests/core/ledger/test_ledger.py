@@ -74,13 +74,21 @@ def stories(draw: st.DrawFn, *, versioned: bool | None = None) -> Story:
     events = []
     for one in told:
         known += draw(st.sampled_from([1, 1, 1, *spans]))
-        events.append(WindowEvent(key=(), event=one.event, known=known, values=one.values, id=one.id,
-                                  delete=one.delete and one.id is not None))
+        events.append(
+            WindowEvent(
+                key=(),
+                event=one.event,
+                known=known,
+                values=one.values,
+                id=one.id,
+                delete=one.delete and one.id is not None,
+            )
+        )
     return Story(
         table=table,
         aggregations=aggregations,
         events=events,
-        cuts=sorted(draw(st.lists(st.integers(0, len(events)), max_size=3)) + [len(events)]),
+        cuts=sorted([*draw(st.lists(st.integers(0, len(events)), max_size=3)), len(events)]),
         later=draw(st.lists(st.sampled_from([0, 1, *spans, *(span - 1 for span in spans)]), min_size=1, max_size=3)),
         chunk=draw(st.sampled_from([1, 2, 3, 4, 16])),
     )
@@ -99,7 +107,11 @@ def dense_stories(draw: st.DrawFn) -> Story:
     }
     table = draw_.EventTable(keys={}, inputs=inputs, event_id=draw(st.sampled_from([None, Int64])))
     windows = [Window(size) for size in ("7us", "40us", "100us", None)]
-    windows += [Window("30us", hop="10us"), Window("20us", kind="tumbling"), Window("50us", offset="20us", closed="right")]
+    windows += [
+        Window("30us", hop="10us"),
+        Window("20us", kind="tumbling"),
+        Window("50us", offset="20us", closed="right"),
+    ]
     aggregations = draw(draw_.aggregations(inputs, over=windows, max_size=6))
     where = draw(st.sampled_from(["", "whole > 0", "text <> 'a'"]))
     aggregations = [_where(one, where) if draw(st.booleans()) and where else one for one in aggregations]
@@ -109,8 +121,16 @@ def dense_stories(draw: st.DrawFn) -> Story:
         values = {name: draw(st.sampled_from(pool)) for name, pool in pools.items()}
         one = None if table.event_id is None else draw(st.sampled_from([None, *range(12)]))
         late = draw(st.sampled_from([0, 0, 0, 1, 9, 60, -8]))
-        events.append(WindowEvent(key=(), event=known - late, known=known, values=values, id=one,
-                                  delete=one is not None and draw(st.sampled_from([False, False, True]))))
+        events.append(
+            WindowEvent(
+                key=(),
+                event=known - late,
+                known=known,
+                values=values,
+                id=one,
+                delete=one is not None and draw(st.sampled_from([False, False, True])),
+            )
+        )
     return Story(
         table=table,
         aggregations=aggregations,
@@ -133,7 +153,12 @@ def fits(tree: Any, columns: Mapping[str, Any]) -> bool:
 
 def _where(one: Aggregation, where: str) -> Aggregation:
     return Aggregation(
-        function=one.function, column=one.column, arguments=dict(one.arguments), over=one.over, name=one.name, where=where
+        function=one.function,
+        column=one.column,
+        arguments=dict(one.arguments),
+        over=one.over,
+        name=one.name,
+        where=where,
     )
 
 
@@ -194,8 +219,10 @@ def batch_of(shape: Shape, story: Story, events: list[WindowEvent]) -> Batch:
         "__known": pa.array([one.known for one in events], pa.int64()),
     }
     for name, dtype in shape.columns:
-        columns[name] = pa.array([one.values[name] for one in events], pa.list_(to_arrow(dtype).value_type)
-                                 if pa.types.is_list(to_arrow(dtype)) else to_arrow(dtype))
+        columns[name] = pa.array(
+            [one.values[name] for one in events],
+            pa.list_(to_arrow(dtype).value_type) if pa.types.is_list(to_arrow(dtype)) else to_arrow(dtype),
+        )
     for text in shape.conditions:
         selects = parse(text).typed(story.table.inputs).compile()
         columns[where_column(text)] = pa.array([selects(one.values) is True for one in events], pa.bool_())
@@ -262,16 +289,24 @@ def check(shape: Shape, store: Stored, story: Story, events: list[WindowEvent]) 
         look = reading.look(head, summary, instant)
         chunks = {number: Records.from_bytes(shape, store[chunk_key(KEY, number)]) for number in look.chunks}
         found = reading.values(look, chunks)
-        expected = [expect(story, one, place, events, instant) for one in story.aggregations
-                    for place in range(len(one.over))]
+        expected = [
+            expect(story, one, place, events, instant) for one in story.aggregations for place in range(len(one.over))
+        ]
         assert list(map(bits, found)) == list(map(bits, expected))
 
 
 def expect(story: Story, one: Aggregation, place: int, events: list[WindowEvent], instant: int) -> Any:
     selects = parse(one.where).typed(story.table.inputs).compile() if one.where else None
     answer = windowed(
-        events, (), instant, window=one.over[place], function=one.function, arguments=dict(one.arguments),
-        column=one.column or None, dtypes=story.table.inputs, where=selects,
+        events,
+        (),
+        instant,
+        window=one.over[place],
+        function=one.function,
+        arguments=dict(one.arguments),
+        column=one.column or None,
+        dtypes=story.table.inputs,
+        where=selects,
     )
     return INVALID if answer.status == "INVALID" else answer.value
 

@@ -21,7 +21,7 @@ from gnomon.core.kernel.tracks import Track
 from gnomon.core.kernel.versions import superseded_at
 from gnomon.core.windows import FOREVER, Window
 
-__all__ = ["Given", "Inputs", "Job", "answer"]
+__all__ = ["Given", "Inputs", "Job", "answer", "ranks_with_nulls"]
 
 AsKnown = Literal["now", "then"] | int
 
@@ -211,10 +211,10 @@ def _visible(given: Given, as_known: AsKnown, at: Ints) -> tuple[Ints, Ints | No
 def _ties(given: Given, places: Ints) -> list[Ints]:
     """What settles which of some versions holds, when their times do not: a delete does, then the greater columns."""
     deleted = [] if given.deleted is None else [given.deleted[places].astype(np.int64)]
-    return deleted + [_ranks_with_nulls(given.columns[name], places) for name in given.ties]
+    return deleted + [ranks_with_nulls(given.columns[name], places) for name in given.ties]
 
 
-def _ranks_with_nulls(inputs: Inputs, places: Ints) -> Ints:
+def ranks_with_nulls(inputs: Inputs, places: Ints) -> Ints:
     """Numbers that compare as the values of events do, nulls least."""
     there, at = inputs.found(places)
     ranks = np.zeros(len(places), np.int64)

@@ -27,7 +27,7 @@ from gnomon.core.kernel.tracks import Track
 from gnomon.errors import RequestError
 from gnomon.types import FeatureType, from_arrow, to_arrow
 
-__all__ = ["Brought", "Spine", "answered"]
+__all__ = ["Brought", "Spine", "answered", "inputs_of"]
 
 END_OF_TIME = 7 * 10**18
 """Instants further from the epoch, some 220,000 years, count as this far, so that windows around them fit int64."""
@@ -140,7 +140,7 @@ def _given(table: pa.Table, brought: Brought, asked: Ints, parts: int) -> Given:
         known=np.clip(known, -END_OF_TIME, END_OF_TIME),
         columns={name: _inputs(table, name, dtype, brought) for name, dtype in brought.columns},
         selected={where: _truth(table, f"m:{where}") for where in brought.conditions},
-        ids=_inputs_of(_array(table["id"])) if has_ids else None,
+        ids=inputs_of(_array(table["id"])) if has_ids else None,
         deleted=_truth(table, "gone") if "gone" in table.column_names else None,
         ties=brought.ties if has_ids else (),
     )
@@ -157,10 +157,11 @@ def _inputs(table: pa.Table, name: str, dtype: FeatureType, brought: Brought) ->
                 hint="vectors are aggregated element by element: give all of them one length, and say that one.",
                 column=name,
             )
-    return _inputs_of(canonical_floats(array), dtype)
+    return inputs_of(canonical_floats(array), dtype)
 
 
-def _inputs_of(array: pa.Array, dtype: FeatureType | None = None) -> Inputs:
+def inputs_of(array: pa.Array, dtype: FeatureType | None = None) -> Inputs:
+    """A column of an Arrow array, floats in their one form."""
     kind = from_arrow(array.type) if dtype is None else dtype
     assert kind is not None
     if not array.null_count:

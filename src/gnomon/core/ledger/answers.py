@@ -50,19 +50,17 @@ def _sum_of_reals(function: Function, dtype: FeatureType) -> Answer:
                 return total + 0.0 if of_sum else total / count + 0.0
             except OverflowError:
                 pass
-        total = Total()
+        exact = Total()
         for one in stretches.terms():
-            total = total.plus(Total.of(one, dtype))
-        return function.result((count, total), dtype)  # type: ignore[no-any-return]
+            exact = exact.plus(Total.of(one, dtype))
+        return function.result((count, exact), dtype)  # type: ignore[no-any-return]
 
     return answer
 
 
 def _sum_of_whole(function: Function, dtype: FeatureType) -> Answer:
     if isinstance(function, Mean):
-        return lambda stretches: (
-            as_float(stretches.total, dtype) / stretches.count + 0.0 if stretches.count else None
-        )
+        return lambda stretches: as_float(stretches.total, dtype) / stretches.count + 0.0 if stretches.count else None
     if isinstance(dtype, Decimal):
         scale = dtype.scale
         return _when_any(lambda total: as_decimal(total, scale) if abs(total) < WIDEST else INVALID)

@@ -20,7 +20,7 @@ from gnomon.core.ledger.shape import FLAGS, HAS_ID, ID, Shape
 from gnomon.core.ledger.summary import Row, Summary, row_of
 from gnomon.errors import BackendError
 
-__all__ = ["Incoming", "NeedsHistory", "applying", "erasing", "laid_out"]
+__all__ = ["Incoming", "NeedsHistory", "applying", "erasing", "laid_out", "relaying"]
 
 Puts = dict[bytes, bytes | None]
 Steps = Generator[Sequence[bytes], list[bytes | None], Mapping[bytes, bytes | None]]
@@ -49,15 +49,17 @@ class Incoming:
         records: the events in order of (event time, known time), deletes among them.
         positions: the position of each in the log.
         deletes: which of them say that there is no such event.
+        logged: whether they are in a log; else each call applies them, and their positions are 0.
     """
 
     records: Records
     positions: tuple[int, ...]
     deletes: frozenset[int] = frozenset()
+    logged: bool = True
 
     def after(self, position: int) -> Incoming:
         """Those behind a position."""
-        if min(self.positions) > position:
+        if not self.logged or min(self.positions) > position:
             return self
         kept = [place for place, one in enumerate(self.positions) if one > position]
         return self.only(kept)
@@ -70,6 +72,7 @@ class Incoming:
             Records(records.shape, rows, records.heap, records.common),
             tuple(self.positions[place] for place in places),
             frozenset(new for new, old in enumerate(places) if old in self.deletes),
+            self.logged,
         )
 
     def known(self) -> list[int]:
@@ -109,6 +112,24 @@ def erasing(shape: Shape, entity: bytes) -> Callable[[], Steps]:
             return {}
         yield from ledger.see_all()
         return ledger.nothing()
+
+    return change
+
+
+def relaying(shape: Shape, entity: bytes, parts: Mapping[bytes, bytes | None]) -> Callable[[], Steps]:
+    """The change that puts parts laid out anew in the place of all that is there.
+
+    Args:
+        shape: what its records hold.
+        entity: its key.
+        parts: what `laid_out` gave of its whole history.
+    """
+
+    def change() -> Steps:
+        ledger = Ledger(shape, entity)
+        if (yield from ledger.look()):
+            yield from ledger.see_all()
+        return {**ledger.nothing(), **parts}
 
     return change
 

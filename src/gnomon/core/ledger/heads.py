@@ -64,7 +64,11 @@ class Head:
         end = _HEAD.size + count * shape.size
         return cls(
             Records(shape, memoryview(raw)[_HEAD.size : end], raw[end:], common),
-            applied, newest, chunks, next_chunk, version,
+            applied,
+            newest,
+            chunks,
+            next_chunk,
+            version,
         )
 
     def to_bytes(self) -> bytes:

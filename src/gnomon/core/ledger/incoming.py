@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ __all__ = ["GONE", "Batch", "ids_of", "where_column"]
 
 GONE, EVENT_ID = "__gone", "__id"
 Ints = npt.NDArray[np.int64]
+NO_NAMES: Mapping[str, str] = {}
 
 
 def where_column(text: str) -> str:
@@ -39,18 +40,20 @@ class Batch:
     Args:
         shape: what a record holds.
         batch: the events.
+        columns: what a column is called in the batch, where that is not its name.
     """
 
-    def __init__(self, shape: Shape, batch: pa.RecordBatch) -> None:
+    def __init__(self, shape: Shape, batch: pa.RecordBatch, columns: Mapping[str, str] = NO_NAMES) -> None:
         self._shape = shape
         self.fields: Ints = np.zeros((len(batch), shape.width), np.int64)
         self.fields[:, EVENT], self.fields[:, KNOWN] = as_numpy(batch["__event"]), as_numpy(batch["__known"])
         flags = self.fields[:, FLAGS]
         self._heaps: list[list[bytes]] = []
         for place, (name, dtype) in enumerate(shape.columns):
-            self._take_column(place, batch[name], dtype, flags)
+            self._take_column(place, batch[columns.get(name, name)], dtype, flags)
         for condition in shape.conditions:
-            flags |= as_numpy(batch[where_column(condition)].fill_null(False)) * np.int64(shape.condition_flag(condition))
+            true = as_numpy(batch[where_column(condition)].fill_null(False))
+            flags |= true * np.int64(shape.condition_flag(condition))
         if shape.versioned:
             flags |= as_numpy(batch[EVENT_ID].is_valid()) * np.int64(HAS_ID)
             self.fields[:, ID] = ids_of(batch[EVENT_ID])

@@ -2,22 +2,21 @@
 
     H 0   the head            S 0   the summary
     C n   chunk n             I id  the event time of the sealed event with an id
-    P 0   of no entity: how far the table has got (`gnomon.core.ledger.progress`)
+
+Under `P 0` of no entity, a table has its mark (`gnomon.core.marks`).
 """
 
 from __future__ import annotations
 
 import struct
 
-__all__ = ["PROGRESS", "SUFFIX", "chunk_key", "head_key", "id_key", "summary_key"]
+__all__ = ["SUFFIX", "chunk_key", "head_key", "id_key", "summary_key"]
 
 SUFFIX = 9
 """So many bytes of a key tell the part."""
 
 _PART = struct.Struct(">cQ")
 _HEAD, _SUMMARY = _PART.pack(b"H", 0), _PART.pack(b"S", 0)
-PROGRESS = _PART.pack(b"P", 0)
-"""The key of a table's progress."""
 _WORD = (1 << 64) - 1
 
 

@@ -25,6 +25,7 @@ from gnomon.core.windows import Window
 
 __all__ = ["Look", "Reading"]
 
+
 @dataclass(slots=True)
 class Seen:
     """What a window sees of a ledger.
@@ -144,7 +145,8 @@ def _seen(summary: Summary, old: int, new: int) -> Seen:
     start, stop = summary.overlapping(old, new)
     if start >= stop:
         return Seen(old, new, (0, 0), ())
-    first, last, edges = start, stop, ()
+    first, last = start, stop
+    edges: tuple[int, ...] = ()
     if summary.firsts[first] < old:
         edges, first = (first,), first + 1
     if first < last and summary.lasts[last - 1] >= new:

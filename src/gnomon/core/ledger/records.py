@@ -59,7 +59,7 @@ class Records:
         return memoryview(self.rows).cast("q")
 
     @cached_property
-    def reals(self) -> memoryview:
+    def reals(self) -> Any:
         """All fields as floats."""
         return memoryview(self.rows).cast("d")
 
@@ -99,9 +99,7 @@ class Records:
         if self.common & lane.need == lane.need:
             return column.tolist()
         need = lane.need
-        return [
-            one for one, flags in zip(column, self.flags[start:stop], strict=True) if flags & need == need
-        ]
+        return [one for one, flags in zip(column, self.flags[start:stop], strict=True) if flags & need == need]
 
     def count(self, lane: Lane, start: int, stop: int) -> int:
         """How many records are in a lane, from one place to before another."""

@@ -126,9 +126,7 @@ class Shape:
     @cached_property
     def variable(self) -> tuple[int, ...]:
         """The fields whose values are in the heap."""
-        return tuple(
-            self.first_field + place for place, (_, dtype) in enumerate(self.columns) if not is_fixed(dtype)
-        )
+        return tuple(self.first_field + place for place, (_, dtype) in enumerate(self.columns) if not is_fixed(dtype))
 
     @cached_property
     def decoders(self) -> dict[int, Callable[[Any, bytes], Any]]:

@@ -14,8 +14,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
-from typing import Any
+from itertools import accumulate, pairwise
 
 from gnomon.core.aggregations import Function
 from gnomon.core.aggregations.counting import Count
@@ -100,7 +99,6 @@ class Layout:
         return self.stateful.index(job)
 
 
-
 def layout_of(shape: Shape) -> Layout:
     """The layout of a shape's summaries; made once."""
     found = shape.__dict__.get("summary_layout")
@@ -171,7 +169,7 @@ class Summary:
         for before in range(place):
             start += sum(self.column(self.layout.lengths + before))
         ends = [start, *accumulate(self.column(self.layout.lengths + place), initial=start)][1:]
-        return [self.raw[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        return [self.raw[a:b] for a, b in pairwise(ends)]
 
     def rows(self) -> list[Row]:
         """All rows."""
@@ -251,5 +249,3 @@ def _of_whole(values: Sequence[int]) -> list[int | float]:
     total = sum(values)
     least, most = min(values, default=(1 << 63) - 1), max(values, default=-(1 << 63))
     return [0, total >> 32, total & _LOW, least, most]
-
-

@@ -1,0 +1,368 @@
+"""A view's table online, as it is fed: events of the log applied, history laid out, the mark moved on with them.
+
+A ledger and the rows of a row view are fed alike. The mark says up to which position the table has the log; a step from
+one position to the next is made only from where the mark is, by whoever comes first.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+
+from gnomon.clock import MAX_MICROS
+from gnomon.contracts.engine import Engine
+from gnomon.contracts.online import OnlineStore, Table
+from gnomon.core.columns import as_numpy
+from gnomon.core.keys import encode_keys
+from gnomon.core.ledger.applying import Incoming, NeedsHistory, applying, laid_out, relaying
+from gnomon.core.ledger.incoming import Batch
+from gnomon.core.ledger.records import Records
+from gnomon.core.ledger.shape import EVENT, KNOWN, Shape
+from gnomon.core.marks import MARK, Mark, new_build
+from gnomon.core.staircases import merging
+from gnomon.definitions.codec import fingerprint
+from gnomon.definitions.sources import Source
+from gnomon.definitions.views import FeatureView
+from gnomon.errors import ConflictError
+from gnomon.flows.ledgers import Building, ledger_of, put
+from gnomon.flows.tables import entries_of, layout_of, remember_layout, table_of
+from gnomon.plan.events import POSITION, input_columns
+from gnomon.plan.ledger import shape_of
+from gnomon.plan.questions import EventsQuestion, LoadQuestion, LogPrefix
+
+__all__ = ["Bounds", "Feed", "LedgerFeed", "Moved", "RowFeed", "feed_of"]
+
+Entries = list[tuple[bytes, bytes]]
+Advance = Callable[[int], None]
+History = Callable[[int], LogPrefix]
+Steps = Generator[Sequence[bytes], list[bytes | None], Mapping[bytes, bytes | None]]
+
+
+class Moved(Exception):  # noqa: N818 - a signal, not an error
+    """The table is at another position than was thought, or is not there.
+
+    Args:
+        mark: its mark.
+    """
+
+    def __init__(self, mark: Mark | None) -> None:
+        super().__init__(mark)
+        self.mark = mark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What a load takes of history.
+
+    Args:
+        prefix: the events of the log; None where the source has none.
+        end: rows of files that happened after it are left out, µs.
+        known: rows of files known after it are left out, µs.
+        stamped: the known time of the log's last event, µs; None where there is none.
+    """
+
+    prefix: LogPrefix | None
+    end: int
+    known: int
+    stamped: int | None = None
+
+    @property
+    def position(self) -> int:
+        """The position of the log's last event."""
+        return self.prefix.position if self.prefix else 0
+
+    def logs(self, source: Source) -> Mapping[str, LogPrefix]:
+        """The prefix as questions have it."""
+        return {source.name: self.prefix} if self.prefix else {}
+
+
+class Feed(ABC):
+    """The table of one view.
+
+    Args:
+        project: the project's name.
+        view: the view, resolved.
+        engine: reads history.
+        store: has the table.
+        history: gives the log up to a position; None where the source has none.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        view: FeatureView,
+        engine: Engine,
+        store: OnlineStore,
+        history: History | None = None,
+    ) -> None:
+        self.view, self._project, self._engine, self._store = view, project, engine, store
+        self._history = history
+        self.fingerprint = fingerprint(view)
+
+    table: Table
+
+    def mark(self) -> Mark | None:
+        """How far the table has got; None where it was never loaded."""
+        ((raw,),) = self._store.read([(self.table, [MARK])])
+        return Mark.from_bytes(raw)
+
+    @abstractmethod
+    def take(self, events: pa.RecordBatch, *, after: int, upto: int, stamped: int, now: int) -> None:
+        """Apply the log's events from one position to another.
+
+        Args:
+            events: those that the view looks at, as `gnomon.flows.logged` has them.
+            after: the position before the first of them.
+            upto: the position of the last one.
+            stamped: the known time of the last one, µs.
+            now: answers are wanted from then on, µs.
+
+        Raises:
+            Moved: the table is not at `after`; nothing was applied.
+        """
+
+    @abstractmethod
+    def take_unlogged(self, events: pa.RecordBatch, now: int) -> None:
+        """Apply events that are in no log."""
+
+    @abstractmethod
+    def load(self, bounds: Bounds, advance: Advance) -> tuple[int, int]:
+        """Put all of history in the place of all that is there: (rows read, values stored)."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Make an empty table, unless there is one: that of a source whose log is all it has."""
+
+    def _first_mark(self) -> Mark:
+        return Mark(build=new_build(), fingerprint=self.fingerprint)
+
+
+def feed_of(
+    project: str, view: FeatureView, engine: Engine, store: OnlineStore, history: History | None = None
+) -> Feed:
+    """The feed of a view; its arguments are those of `Feed`."""
+    return (LedgerFeed if view.aggregations else RowFeed)(project, view, engine, store, history)
+
+
+class LedgerFeed(Feed):
+    """The ledgers of a windowed view."""
+
+    @cached_property
+    def table(self) -> Table:  # type: ignore[override]
+        """Where they are."""
+        return ledger_of(self._project, self.view)
+
+    @cached_property
+    def shape(self) -> Shape:
+        """What their records hold."""
+        return shape_of(self.view)
+
+    @cached_property
+    def _columns(self) -> Mapping[str, str]:
+        return {one.name: column for column, one in input_columns(self.view).items()}
+
+    def take(self, events: pa.RecordBatch, *, after: int, upto: int, stamped: int, now: int) -> None:
+        """As every feed."""
+
+        def onward() -> Steps:
+            (raw,) = yield [MARK]
+            mark = self._at(Mark.from_bytes(raw), after)
+            return {MARK: replace(mark, position=upto, stamped=stamped).to_bytes()}
+
+        incoming = dict(self._grouped(events, logged=True))
+        changes = {key: applying(self.shape, key, one) for key, one in incoming.items()}
+        while True:
+            try:
+                self._store.amend(self.table, [*changes.values(), onward])
+                return
+            except NeedsHistory as wanted:
+                changes[wanted.entity] = self._relaid(wanted.entity, events, upto, stamped)
+
+    def take_unlogged(self, events: pa.RecordBatch, now: int) -> None:
+        """As every feed."""
+
+        def marked() -> Steps:
+            (raw,) = yield [MARK]
+            mark = Mark.from_bytes(raw) or self._first_mark()
+            return {MARK: replace(mark, shape=self.shape.id, online_only=True).to_bytes()}
+
+        changes = [applying(self.shape, key, one) for key, one in self._grouped(events, logged=False)]
+        try:
+            self._store.amend(self.table, [*changes, marked])
+        except NeedsHistory:
+            raise ConflictError(
+                f"view {self.view.id!r} has events online that are known from later than now.",
+                hint="is the clock of this machine behind? Push the events into the log, too: to='online_and_offline'.",
+            ) from None
+
+    def load(self, bounds: Bounds, advance: Advance) -> tuple[int, int]:
+        """As every feed."""
+        building = self._building(bounds)
+
+        def entries() -> Iterator[Entries]:
+            done = 0
+            for some in building.entries(self._events(bounds, building)):
+                yield some
+                advance(building.rows - done)
+                done = building.rows
+            yield [(MARK, self._mark_of(bounds, building.latest).to_bytes())]
+
+        stored = self._store.replace(self.table, entries(), put)
+        return building.rows, stored
+
+    def begin(self) -> None:
+        """As every feed."""
+
+        def first() -> Steps:
+            (raw,) = yield [MARK]
+            return {} if raw is not None else {MARK: replace(self._first_mark(), shape=self.shape.id).to_bytes()}
+
+        self._store.amend(self.table, [first])
+
+    def _at(self, mark: Mark | None, position: int) -> Mark:
+        if mark is None or mark.position != position or mark.fingerprint != self.fingerprint:
+            raise Moved(mark)
+        return mark
+
+    def _grouped(self, events: pa.RecordBatch, *, logged: bool) -> Iterator[tuple[bytes, Incoming]]:
+        """Events entity by entity."""
+        if not len(events):
+            return
+        batch = Batch(self.shape, events, self._columns)
+        keys = self._keys(events)
+        numbers: dict[bytes, int] = {}
+        number = np.fromiter((numbers.setdefault(key, len(numbers)) for key in keys), np.int64, len(keys))
+        order = np.lexsort((batch.fields[:, KNOWN], batch.fields[:, EVENT], number))
+        batch.sort(order)
+        ordered = number[order]
+        starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+        positions = as_numpy(events[POSITION])[order].tolist() if logged else [0] * len(events)
+        ends = [*starts[1:].tolist(), len(events)]
+        for key, common, start, end in zip(numbers, batch.commons(starts), starts.tolist(), ends, strict=True):
+            deletes = frozenset() if batch.gone is None else frozenset(np.flatnonzero(batch.gone[start:end]).tolist())
+            yield key, Incoming(batch.records(start, end, common), tuple(positions[start:end]), deletes, logged)
+
+    def _keys(self, events: pa.RecordBatch) -> list[bytes]:
+        columns = [events[one.name] for one in self.view.entity_columns]
+        if not columns:
+            return [b""] * len(events)
+        return encode_keys(columns, [one.dtype for one in self.view.entity_columns])
+
+    def _relaid(self, entity: bytes, events: pa.RecordBatch, upto: int, stamped: int) -> Callable[[], Steps]:
+        """The change that lays an entity's whole history out anew."""
+        mark = self.mark()
+        if mark is None:
+            raise Moved(mark)
+        row = events.slice(self._keys(events).index(entity), 1)
+        keys = pa.table({one.name: row[one.name] for one in self.view.entity_columns})
+        bounds = self._bounds_again(mark, upto, stamped)
+        building = self._building(bounds)
+        found = {key: value for some in building.entries(self._events(bounds, building, keys)) for key, value in some}
+        empty = laid_out(self.shape, entity, Records(self.shape), applied=upto, newest=max(bounds.known, stamped))
+        return relaying(self.shape, entity, found or empty)
+
+    def _bounds_again(self, mark: Mark, upto: int, stamped: int) -> Bounds:
+        assert self._history is not None, "only events of a log are applied"
+        end, known = (stamped if one is None else one for one in (mark.end, mark.known))
+        return Bounds(prefix=self._history(upto), end=end, known=known, stamped=stamped)
+
+    def _building(self, bounds: Bounds) -> Building:
+        newest = bounds.known if bounds.stamped is None else max(bounds.known, bounds.stamped)
+        return Building(
+            self.view, self.shape, position=bounds.position, end=bounds.end, known=bounds.known, newest=newest
+        )
+
+    def _events(self, bounds: Bounds, building: Building, keys: pa.Table | None = None) -> Iterable[pa.RecordBatch]:
+        logs = bounds.logs(self.view.source)
+        question = EventsQuestion(view=self.view, logs=logs, keys=keys, places=building.needs_places)
+        found: Iterable[pa.RecordBatch] = self._engine.events(question)
+        return found
+
+    def _mark_of(self, bounds: Bounds, latest: int | None) -> Mark:
+        return replace(
+            self._first_mark(),
+            shape=self.shape.id,
+            position=bounds.position,
+            end=bounds.end,
+            known=bounds.known,
+            latest=latest,
+            stamped=bounds.stamped,
+        )
+
+
+class RowFeed(Feed):
+    """The rows of a row view."""
+
+    @cached_property
+    def table(self) -> Table:  # type: ignore[override]
+        """Where they are."""
+        return table_of(self._project, self.view)
+
+    def take(self, events: pa.RecordBatch, *, after: int, upto: int, stamped: int, now: int) -> None:
+        """As every feed."""
+        mark = self.mark()
+        if mark is None or mark.position != after or mark.fingerprint != self.fingerprint:
+            raise Moved(mark)
+        self._merge(events, now)
+        onward = replace(mark, position=upto, stamped=stamped)
+        if not self._store.write(self.table, [(MARK, onward.to_bytes())], _further):
+            raise Moved(self.mark())
+
+    def take_unlogged(self, events: pa.RecordBatch, now: int) -> None:
+        """As every feed."""
+        self._merge(events, now)
+        marked = replace(self.mark() or self._first_mark(), online_only=True)
+        self._store.write(self.table, [(MARK, marked.to_bytes())], put)
+
+    def load(self, bounds: Bounds, advance: Advance) -> tuple[int, int]:
+        """As every feed."""
+        layout = layout_of(self.view)
+        remember_layout(self._store, self.table, layout)
+        question = LoadQuestion(
+            view=self.view,
+            start=None,
+            end=MAX_MICROS,  # rows of a later time wait for it, so none need be left out
+            known=MAX_MICROS,
+            now=bounds.known,
+            logs=bounds.logs(self.view.source),
+        )
+        rows = 0
+
+        def entries() -> Iterator[Entries]:
+            nonlocal rows
+            for batch in self._engine.load(question):
+                yield entries_of(self.view, layout, batch)
+                rows += len(batch)
+                advance(len(batch))
+            mark = replace(self._first_mark(), position=bounds.position, stamped=bounds.stamped)
+            yield [(MARK, mark.to_bytes())]
+
+        merge = merging(layout, bounds.known)
+        stored = self._store.replace(self.table, entries(), lambda old, new: new if old is None else merge(old, new))
+        return rows, stored
+
+    def begin(self) -> None:
+        """As every feed."""
+        remember_layout(self._store, self.table, layout_of(self.view))
+        self._store.write(
+            self.table, [(MARK, self._first_mark().to_bytes())], lambda old, new: new if old is None else None
+        )
+
+    def _merge(self, events: pa.RecordBatch, now: int) -> None:
+        layout = layout_of(self.view)
+        remember_layout(self._store, self.table, layout)
+        if len(events):
+            self._store.write(self.table, entries_of(self.view, layout, events), merging(layout, now))
+
+
+def _further(stored: bytes | None, incoming: bytes) -> bytes | None:
+    """The mark that is further on, of one build."""
+    old, new = Mark.from_bytes(stored), Mark.from_bytes(incoming)
+    if old is None or new is None or old.build != new.build:
+        return None
+    return incoming if new.position >= old.position else None
