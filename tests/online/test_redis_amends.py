@@ -149,16 +149,6 @@ def test_an_empty_guard_is_there(store):
     assert store.count(PARTED) == 2
 
 
-def test_a_change_without_a_guard_is_refused(store):
-    def change():
-        return {b"1a": b"x"}
-        yield []
-
-    with pytest.raises(ValueError, match="asks for its guard"):
-        store.amend(PARTED, [counted(b"2"), change])
-    assert store.count(PARTED) == 0
-
-
 # Generations
 
 
