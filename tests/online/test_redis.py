@@ -516,7 +516,7 @@ def test_sentinels_say_where_the_server_is():
             store.amend(PARTED, [counted(b"1")])
             assert numbers(store, PARTED, [b"1"]) == [1]
         with redis.Redis(port=primary.port, password=SECRET) as bare:
-            assert bare.dbsize() == 8
+            assert bare.dbsize() == 9
         with closing(RedisStore({"connection_string": text, **options, "sentinel_master": "shopp"})) as store:
             failing(store, "name no server", "shopp", "sentinel_master")
 
