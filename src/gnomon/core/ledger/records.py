@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from functools import cached_property, reduce
+from functools import reduce
 from operator import and_
 from typing import Any
 
@@ -32,12 +32,18 @@ class Records:
         rows: the records, one after the other.
         heap: the values that do not stand in a field.
         common: flags that every record has; those it might have besides do not matter.
+
+    Attributes:
+        fields: all fields as whole numbers.
+        events: the event times.
     """
 
-    __slots__ = ("__dict__", "common", "heap", "rows", "shape")
+    __slots__ = ("common", "events", "fields", "heap", "rows", "shape")
 
     def __init__(self, shape: Shape, rows: bytes | memoryview = b"", heap: bytes = b"", common: int = ALL) -> None:
         self.shape, self.rows, self.heap, self.common = shape, rows, heap, common
+        self.fields = memoryview(rows).cast("q")
+        self.events = self.fields[EVENT :: shape.width]
 
     def __len__(self) -> int:
         return len(self.rows) // self.shape.size
@@ -53,27 +59,17 @@ class Records:
         end = _HEAD.size + count * shape.size
         return cls(shape, memoryview(raw)[_HEAD.size : end], raw[end:], common)
 
-    @cached_property
-    def fields(self) -> memoryview:
-        """All fields as whole numbers."""
-        return memoryview(self.rows).cast("q")
-
-    @cached_property
+    @property
     def reals(self) -> Any:
         """All fields as floats."""
         return memoryview(self.rows).cast("d")
 
-    @cached_property
-    def events(self) -> memoryview:
-        """The event times."""
-        return self.fields[EVENT :: self.shape.width]
-
-    @cached_property
+    @property
     def flags(self) -> memoryview:
         """The flags."""
         return self.fields[FLAGS :: self.shape.width]
 
-    @cached_property
+    @property
     def ids(self) -> memoryview:
         """The ids; of no meaning where an event has none."""
         return self.fields[ID :: self.shape.width]

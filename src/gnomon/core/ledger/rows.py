@@ -50,15 +50,19 @@ class Rows:
         count: how many rows there are.
     """
 
-    __slots__ = ("_layout", "_raw", "_start", "count")
+    __slots__ = ("_layout", "_raw", "_real", "_start", "_whole", "count")
 
     def __init__(self, layout: Layout, raw: bytes, start: int, count: int) -> None:
         self._layout, self._raw, self._start, self.count = layout, raw, start, count
+        fields = memoryview(raw)[start : start + 8 * len(layout.codes) * count]
+        self._whole: Any = fields.cast("q")
+        self._real: Any = fields.cast("d")
 
-    def column(self, place: int) -> Any:
-        """A column's numbers, as a memoryview."""
-        start = self._start + 8 * place * self.count
-        return memoryview(self._raw)[start : start + 8 * self.count].cast(self._layout.codes[place])  # type: ignore[call-overload]
+    def column(self, place: int, start: int = 0, stop: int | None = None) -> Any:
+        """A column's numbers, from one row to before another, as a memoryview."""
+        fields = self._whole if self._layout.codes[place] == "q" else self._real
+        count = self.count
+        return fields[place * count + start : place * count + (count if stop is None else stop)]
 
     def states(self, place: int) -> list[bytes]:
         """The states of a job."""

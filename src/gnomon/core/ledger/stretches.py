@@ -36,12 +36,15 @@ class Stretches:
     _numbers: list[Any] | None = None
     _finite: bool | None = None
     _count: int = -1
+    _here: int = -1
     _total: Any = None
 
     @property
     def here(self) -> int:
         """How many events the records have."""
-        return sum([records.count(self.lane, start, stop) for records, start, stop in self.some])
+        if self._here < 0:
+            self._here = sum([records.count(self.lane, start, stop) for records, start, stop in self.some])
+        return self._here
 
     @property
     def count(self) -> int:

@@ -27,6 +27,11 @@ class Summary:
     Args:
         shape: the shape.
         raw: its bytes; empty where there is no chunk.
+
+    Attributes:
+        count: how many chunks there are.
+        firsts: the event time of each chunk's first event.
+        lasts: the event time of each chunk's last event.
     """
 
     def __init__(self, shape: Shape, raw: bytes = b"") -> None:
@@ -34,6 +39,7 @@ class Summary:
         self.count, self._blocks, self._size = _HEAD.unpack_from(raw) if raw else (0, 0, 0)
         self._raw = raw
         self._rows = Rows(self.layout, raw, _HEAD.size, self.count)
+        self.firsts, self.lasts = self._rows.column(Layout.FIRST), self._rows.column(Layout.LAST)
 
     def __len__(self) -> int:
         return int(self.count)
@@ -41,16 +47,6 @@ class Summary:
     def column(self, place: int) -> Any:
         """A column of the chunks' rows, as a memoryview."""
         return self._rows.column(place)
-
-    @cached_property
-    def firsts(self) -> Any:
-        """The event time of each chunk's first event."""
-        return self.column(Layout.FIRST)
-
-    @cached_property
-    def lasts(self) -> Any:
-        """The event time of each chunk's last event."""
-        return self.column(Layout.LAST)
 
     @cached_property
     def chunks(self) -> Any:
@@ -74,14 +70,13 @@ class Summary:
             chunks: the chunks' places; none of them is wide.
             wide: the column that says whether a block is; None where none can be.
         """
-        column = self.column(place)
         low, high = self._inside(chunks)
-        if low >= high or (wide is not None and any(self.blocks.column(wide)[low:high])):
-            found: list[Any] = column[chunks.start : chunks.stop].tolist()
+        if low >= high or (wide is not None and any(self.blocks.column(wide, low, high))):
+            found: list[Any] = self._rows.column(place, chunks.start, chunks.stop).tolist()
             return found
-        found = column[chunks.start : low * self._block].tolist()
-        found += self.blocks.column(place)[low:high].tolist()
-        found += column[high * self._block : chunks.stop].tolist()
+        found = self._rows.column(place, chunks.start, low * self._block).tolist()
+        found += self.blocks.column(place, low, high).tolist()
+        found += self._rows.column(place, high * self._block, chunks.stop).tolist()
         return found
 
     def states(self, place: int, chunks: range) -> list[bytes]:
@@ -100,10 +95,10 @@ class Summary:
         made = self._rows.replaced(start, stop, rows)
         now = Rows(self.layout, made, 0, count)
         # Blocks before the change stay, and those after it, too, if the chunks there have kept their places.
-        first, whole = start // self._block, count // self._block
-        last = -(-stop // self._block) if len(rows) == stop - start else whole
-        fresh = [self._made(now, place) for place in range(first, min(last, whole))]
-        blocks = self.blocks.replaced(first, max(min(last, self._blocks), first), fresh)
+        first, whole, moved = start // self._block, count // self._block, len(rows) != stop - start
+        last = -(-stop // self._block)
+        fresh = [self._made(now, place) for place in range(first, whole if moved else min(last, whole))]
+        blocks = self.blocks.replaced(first, self._blocks if moved else min(last, self._blocks), fresh)
         return _HEAD.pack(count, whole, len(made)) + made + blocks
 
     def _inside(self, chunks: range) -> tuple[int, int]:
