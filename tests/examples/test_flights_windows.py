@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from gnomon import FeatureStore, FeatureView, Window
-from gnomon.errors import RequestError
 from gnomon.examples.flights import serve, train
 from gnomon.testing.reference_windows import WindowEvent, windowed
 
@@ -144,9 +143,9 @@ def test_a_model_does_without_columns_that_have_no_value() -> None:
     assert model.auc(table) == 1
 
 
-def test_the_service_with_windows_is_for_training_so_far(repo: Path) -> None:
+def test_the_service_with_windows_finds_nothing_before_a_load(repo: Path) -> None:
     with FeatureStore(repo) as store:
         store.apply()
         asked = {name: ["x"] for name in serve.KEYS}
-        with pytest.raises(RequestError, match=r"home_departures.*in training sets only so far"):
-            store.get_online_features("late_arrival_windows", asked, full_feature_names=True)
+        answer = store.get_online_features("late_arrival_windows", asked, full_feature_names=True)
+        assert {one for column in answer.statuses.values() for one in column} == {"NOT_FOUND"}

@@ -227,10 +227,10 @@ def test_what_is_no_table_is_told(store: FeatureStore, given: Any) -> None:
         store.push("payments", given)
 
 
-@pytest.mark.parametrize(("to", "what"), [("online", "is not there yet"), ("both", "is unknown")])
-def test_only_the_log_is_pushed_to(store: FeatureStore, to: str, what: str) -> None:
-    with pytest.raises(RequestError, match=f"push.to='{to}'. {what}"):
-        store.push("payments", [event()], to=to)
+def test_where_to_push_is_one_of_three(store: FeatureStore) -> None:
+    with pytest.raises(RequestError, match=r"push.to='both'. is unknown.\nHint: use one of online_and_offline, online"):
+        store.push("payments", [event()], to="both")
+    assert store.push("payments", [event()], to="offline").online == ()
 
 
 def test_a_source_that_is_not_there_is_told_from_those_that_are(store: FeatureStore) -> None:
@@ -266,10 +266,12 @@ def view_on(source: PushSource, view: FeatureView) -> FeatureView:
     return dataclasses.replace(view, source=source)
 
 
-def test_materialize_says_that_it_loads_files_only(store: FeatureStore) -> None:
-    with pytest.raises(RequestError, match="of pushed events: latest@1; only views of files are loaded so far"):
-        store.materialize_incremental(feature_views=["latest"])
-    assert store.materialize_incremental().views == ()
+def test_a_load_of_pushed_events_brings_them_online(store: FeatureStore) -> None:
+    store.push("payments", [event()], to="offline")
+    (loaded,) = store.materialize_incremental(feature_views=["latest"]).views
+    assert (loaded.rows, loaded.changed > 0) == (1, True)
+    (again,) = store.materialize_incremental(feature_views=["latest"]).views
+    assert (again.mode, again.rows) == ("incremental", 0)
 
 
 def files_beside(folder: Path, **columns: list[Any]) -> FileSource:
