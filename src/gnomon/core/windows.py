@@ -145,6 +145,15 @@ class Window:
         early = late - self.width
         return lambda instant: (instant + early, instant + late)
 
+    def exits(self) -> Callable[[int], int]:
+        """The function `leave`, for one event after the other: what it needs of the window is worked out once."""
+        if self.tumbling or self.hop:
+            return self.leave
+        if self.width is None:
+            return lambda event: FOREVER
+        after = self.width + self.shift + (1 if self.closed == "left" else 0)
+        return lambda event: event + after
+
     def enter(self, event: Instants) -> Instants:
         """The first instant at which an event is inside."""
         at = event if self.closed == "left" else event - 1

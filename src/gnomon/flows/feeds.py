@@ -38,6 +38,7 @@ from gnomon.plan.questions import EventsQuestion, LoadQuestion, LogPrefix
 __all__ = ["Bounds", "Feed", "LedgerFeed", "Moved", "RowFeed", "feed_of"]
 
 Entries = list[tuple[bytes, bytes]]
+NONE: frozenset[int] = frozenset()
 Advance = Callable[[int], None]
 History = Callable[[int], LogPrefix]
 Steps = Generator[Sequence[bytes], list[bytes | None], Mapping[bytes, bytes | None]]
@@ -242,10 +243,15 @@ class LedgerFeed(Feed):
         ordered = number[order]
         starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
         positions = as_numpy(events[POSITION])[order].tolist() if logged else [0] * len(events)
-        ends = [*starts[1:].tolist(), len(events)]
-        for key, common, start, end in zip(numbers, batch.commons(starts), starts.tolist(), ends, strict=True):
-            deletes = frozenset() if batch.gone is None else frozenset(np.flatnonzero(batch.gone[start:end]).tolist())
-            yield key, Incoming(batch.records(start, end, common), tuple(positions[start:end]), deletes, logged)
+        known = batch.fields[:, KNOWN]
+        oldest, newest = np.minimum.reduceat(known, starts).tolist(), np.maximum.reduceat(known, starts).tolist()
+        spans = zip(starts.tolist(), [*starts[1:].tolist(), len(events)], strict=True)
+        for key, common, (start, end), *bounds in zip(
+            numbers, batch.commons(starts), spans, oldest, newest, strict=True
+        ):
+            deletes = NONE if batch.gone is None else frozenset(np.flatnonzero(batch.gone[start:end]).tolist())
+            records = batch.records(start, end, common)
+            yield key, Incoming(records, positions[start:end], (bounds[0], bounds[1]), deletes, logged)
 
     def _keys(self, events: pa.RecordBatch) -> list[bytes]:
         columns = [events[one.name] for one in self.view.entity_columns]

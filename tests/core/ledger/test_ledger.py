@@ -244,7 +244,8 @@ def incoming_of(shape: Shape, story: Story, start: int, stop: int) -> Incoming:
     (common,) = batch.commons(np.array([0]))
     positions = tuple(int(place) + start + 1 for place in order)
     deletes = frozenset() if batch.gone is None else frozenset(np.flatnonzero(batch.gone).tolist())
-    return Incoming(batch.records(0, stop - start, common), positions, deletes)
+    known = [one.known for one in story.events[start:stop]]
+    return Incoming(batch.records(0, stop - start, common), positions, (min(known), max(known)), deletes)
 
 
 def apply(shape: Shape, store: Stored, story: Story, start: int, stop: int) -> None:

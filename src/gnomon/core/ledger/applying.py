@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from struct import Struct
 
 from gnomon.core.ledger.heads import Head
 from gnomon.core.ledger.parts import chunk_key, head_key, id_key, summary_key
 from gnomon.core.ledger.records import Records
 from gnomon.core.ledger.rows import Row, row_of
-from gnomon.core.ledger.shape import FLAGS, HAS_ID, ID, Shape
+from gnomon.core.ledger.shape import FLAGS, HAS_ID, ID, KNOWN, Shape
 from gnomon.core.ledger.summary import Summary
 from gnomon.errors import BackendError
 
@@ -49,12 +49,14 @@ class Incoming:
     Args:
         records: the events in order of (event time, known time), deletes among them.
         positions: the position of each in the log.
+        known: the least and the greatest known time of any, µs.
         deletes: which of them say that there is no such event.
         logged: whether they are in a log; else each call applies them, and their positions are 0.
     """
 
     records: Records
-    positions: tuple[int, ...]
+    positions: Sequence[int]
+    known: tuple[int, int]
     deletes: frozenset[int] = frozenset()
     logged: bool = True
 
@@ -68,17 +70,15 @@ class Incoming:
     def only(self, places: Sequence[int]) -> Incoming:
         """Those at some places, which go up."""
         records, size = self.records, self.records.shape.size
+        known = [records.instants(place)[1] for place in places] or [0]
         rows = b"".join(bytes(records.rows[place * size : (place + 1) * size]) for place in places)
         return Incoming(
             Records(records.shape, rows, records.heap, records.common),
-            tuple(self.positions[place] for place in places),
+            [self.positions[place] for place in places],
+            (min(known), max(known)),
             frozenset(new for new, old in enumerate(places) if old in self.deletes),
             self.logged,
         )
-
-    def known(self) -> list[int]:
-        """The known time of each."""
-        return [self.records.instants(place)[1] for place in range(len(self.positions))]
 
 
 def applying(shape: Shape, entity: bytes, incoming: Incoming) -> Callable[[], Steps]:
@@ -175,25 +175,20 @@ class Ledger:
 
     def take(self, new: Incoming) -> Fetch:
         """Apply events that were not applied before."""
-        self.changed = True
-        known = new.known()
+        self.changed, head = True, self.head
+        if self.shape.versioned and new.known[0] <= head.newest:
+            raise NeedsHistory(self.entity)
+        head.newest = max(head.newest, new.known[1])
+        head.applied = max(head.applied, max(new.positions))
         if self.shape.versioned:
-            if min(known) <= self.head.newest:
-                raise NeedsHistory(self.entity)
-            new = yield from self._without_older_versions(new, known)
-        newest = max(self.head.newest, *known)
-        applied = max(self.head.applied, *new.positions, self._last)
-        self.head = replace(self.head, applied=applied, newest=newest)
-        records = self.still_counting(new.records, newest)
+            new = yield from self._without_older_versions(new)
+        records = self.still_counting(new.records, head.newest)
         if len(records):
             yield from self._put_in(records)
         if len(self.head.records) > self._full:
             yield from self._see_summary()
             yield from self._expire()
             self.seal()
-
-    _last = 0
-    """The last position taken in, events among them that did not stay."""
 
     def still_counting(self, records: Records, newest: int) -> Records:
         """The records without those that no window from now on can see."""
@@ -217,7 +212,7 @@ class Ledger:
                 rows.append(self._new_chunk(chunk))
         if not done:
             return
-        self.head = self.head.with_records(records.cut(done, len(records)))
+        self.head.records = records.cut(done, len(records))
         self._replace_rows(len(summary), len(summary), rows)
 
     def puts(self) -> Puts:
@@ -262,7 +257,7 @@ class Ledger:
             if late:
                 yield from self._put_into_chunks(records.cut(0, late))
                 records = records.cut(late, len(records))
-        self.head = self.head.with_records(self.head.records.joined(records))
+        self.head.records = self.head.records.joined(records)
 
     def _put_into_chunks(self, records: Records) -> Fetch:
         firsts = list(self.summary.firsts)
@@ -296,7 +291,7 @@ class Ledger:
 
     def _new_chunk(self, records: Records) -> Row:
         number = self.head.next_chunk
-        self.head = replace(self.head, next_chunk=number + 1)
+        self.head.next_chunk += 1
         self._puts[chunk_key(self.entity, number)] = records.to_bytes()
         if self.shape.versioned:
             for event, one, flags in zip(records.events, records.ids, records.flags, strict=True):
@@ -308,7 +303,7 @@ class Ledger:
         raw = self.summary.replaced(start, stop, rows)
         self._summary = Summary(self.shape, raw)
         self._puts[summary_key(self.entity)] = raw or None
-        self.head = replace(self.head, chunks=len(self._summary))
+        self.head.chunks = len(self._summary)
 
     def _expire(self) -> Fetch:
         """Remove chunks none of whose events any window will see."""
@@ -328,18 +323,15 @@ class Ledger:
                 self._puts |= {id_key(self.entity, one): None for one in records.ids}
         self._puts |= {chunk_key(self.entity, number): None for number in chunks}
 
-    def _without_older_versions(
-        self, new: Incoming, known: Sequence[int]
-    ) -> Generator[Sequence[bytes], list[bytes | None], Incoming]:
+    def _without_older_versions(self, new: Incoming) -> Generator[Sequence[bytes], list[bytes | None], Incoming]:
         """The new events of which each id has its last version only, deletes left out; older ones are taken away."""
-        self._last = max(new.positions)
         fields, width = new.records.fields, self.shape.width
         latest: dict[int, int] = {}
         kept: list[int] = []
         for place in range(len(new.positions)):
             if fields[place * width + FLAGS] & HAS_ID:
                 one = fields[place * width + ID]
-                if one not in latest or known[place] > known[latest[one]]:
+                if one not in latest or fields[place * width + KNOWN] > fields[latest[one] * width + KNOWN]:
                     latest[one] = place
             else:
                 kept.append(place)
@@ -356,7 +348,7 @@ class Ledger:
                 left.append(one)
             else:
                 records = records.without(place)
-        self.head = self.head.with_records(records)
+        self.head.records = records
         if not (self.head.chunks and left):
             return
         found = yield [id_key(self.entity, one) for one in left]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gnomon.core.ledger.records import Records
 from gnomon.core.ledger.shape import Shape
@@ -23,7 +23,7 @@ NEVER = -(1 << 63)
 _HEAD = struct.Struct("<QQqqqqIIII")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Head:
     """A head.
 
@@ -87,7 +87,3 @@ class Head:
             FORMAT,
         )
         return b"".join((fixed, records.rows, records.heap))
-
-    def with_records(self, records: Records) -> Head:
-        """The same with other records."""
-        return replace(self, records=records)

@@ -154,7 +154,7 @@ class Records:
     def moved(self, by: int) -> bytes:
         """The records as they are when their heap stands so many bytes further on."""
         if not by or not self.shape.variable:
-            return bytes(self.rows)
+            return self.rows if isinstance(self.rows, bytes) else bytes(self.rows)
         rows = bytearray(self.rows)
         fields = memoryview(rows).cast("q")
         for place in self.shape.variable:

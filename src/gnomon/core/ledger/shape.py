@@ -171,9 +171,16 @@ class Shape:
         """All windows of all jobs."""
         return tuple(dict.fromkeys(window for job in self.jobs for window in job.windows))
 
-    def gone(self, event: int) -> int:
+    @cached_property
+    def gone(self) -> Callable[[int], int]:
         """From which instant on an event counts in no window any more; `FOREVER` where it always will."""
-        return max((window.leave(event) for window in self.windows), default=-FOREVER)
+        if any(window.width is None for window in self.windows):
+            return lambda event: FOREVER
+        sliding = [window for window in self.windows if not (window.tumbling or window.hop)]
+        # Of windows that slide, the one that an event leaves last is the same for all events.
+        longest = sorted(sliding, key=lambda window: window.leave(0))[-1:]
+        exits = [window.exits() for window in self.windows if window not in sliding or window in longest]
+        return exits[0] if len(exits) == 1 else lambda event: max(leave(event) for leave in exits)
 
     @cached_property
     def id(self) -> int:
