@@ -205,6 +205,32 @@ def test_an_event_with_an_id_that_is_known_from_before_asks_for_history() -> Non
         apply(shape, store, story, 1, 2)
 
 
+def test_a_lifetime_keeps_few_records_and_late_events_count_in_it() -> None:
+    table = draw_.EventTable(keys={}, inputs={"whole": Int64})
+    events = [WindowEvent(key=(), event=at, known=at + 1, values={"whole": at}) for at in range(1_000)]
+    events += [WindowEvent(key=(), event=5, known=2_000 + at, values={"whole": 1}) for at in range(40)]
+    over = (Window(None), Window("10us"))
+    sums = [Aggregation(function="sum", column="whole", over=over), Aggregation(function="count", over=over)]
+    story = Story(table, sums, events, [len(events)], [0], chunk=4, block=4)
+    shape, store = shape_of(story), Stored()
+    for start in range(0, len(events), 20):
+        apply(shape, store, story, start, start + 20)
+        check(shape, store, story, events[: start + 20])
+    assert len(store) < 20
+    assert len(laid(shape, story, 1_000)) < 20
+
+
+def test_a_lifetime_whose_events_may_be_corrected_keeps_them_all() -> None:
+    table = draw_.EventTable(keys={}, inputs={}, event_id=Int64)
+    events = [WindowEvent(key=(), event=at, known=at + 1, values={}, id=at) for at in range(100)]
+    events += [WindowEvent(key=(), event=0, known=2_000 + at, values={}, id=at, delete=True) for at in range(40)]
+    story = Story(table, [Aggregation(function="count", over=(Window(None),))], events, [len(events)], [0], 4, 4)
+    shape, store = shape_of(story), Stored()
+    for start in range(0, len(events), 20):
+        apply(shape, store, story, start, start + 20)
+        check(shape, store, story, events[: start + 20])
+
+
 def shape_of(story: Story) -> Shape:
     conditions = tuple(dict.fromkeys(one.where for one in story.aggregations if one.where))
     used = {one.column for one in story.aggregations if one.column}

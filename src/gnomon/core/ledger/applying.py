@@ -16,7 +16,7 @@ from struct import Struct
 from gnomon.core.ledger.heads import Head
 from gnomon.core.ledger.parts import chunk_key, head_key, id_key, summary_key
 from gnomon.core.ledger.records import Records
-from gnomon.core.ledger.rows import Row, row_of
+from gnomon.core.ledger.rows import NO_CHUNK, Row, block_of, row_of
 from gnomon.core.ledger.shape import FLAGS, HAS_ID, ID, KNOWN, Shape
 from gnomon.core.ledger.summary import Summary
 from gnomon.errors import BackendError
@@ -149,6 +149,7 @@ def laid_out(shape: Shape, entity: bytes, records: Records, *, applied: int, new
     ledger.head = Head(ledger.still_counting(records, newest), applied, newest)
     ledger.changed = True
     ledger.seal()
+    ledger.settle()
     return ledger.puts()
 
 
@@ -189,6 +190,7 @@ class Ledger:
             yield from self._see_summary()
             yield from self._expire()
             self.seal()
+            self.settle()
 
     def still_counting(self, records: Records, newest: int) -> Records:
         """The records without those that no window from now on can see."""
@@ -215,6 +217,24 @@ class Ledger:
         self.head.records = records.cut(done, len(records))
         self._replace_rows(len(summary), len(summary), rows)
 
+    def settle(self) -> None:
+        """Let the records go that are needed as a sum only: the rows about them become one, the first."""
+        settled, together = self.shape.settled, range(max(self.shape.block, 2))
+        if settled is None:
+            return
+        while len(self.summary) >= len(together):
+            summary = self.summary
+            if settled(max(summary.lasts[: len(together)])) > self.head.newest or summary.wide(together):
+                return
+            row = block_of(summary.layout, summary.rows(together))
+            chunks = summary.chunks[: len(together)].tolist()
+            self._replace_rows(0, len(together), [row])
+            if self.summary.wide(range(1)):  # as one they are; apart they were not
+                self._summary = summary
+                self._replace_rows(0, 0, [])
+                return
+            self._puts |= {chunk_key(self.entity, number): None for number in chunks if number != NO_CHUNK}
+
     def puts(self) -> Puts:
         """What is to be stored."""
         if self.changed:
@@ -229,7 +249,7 @@ class Ledger:
         """See which parts there are, each to be removed."""
         yield from self._see_summary()
         self._puts[summary_key(self.entity)] = None
-        yield from self._drop(list(self.summary.chunks))
+        yield from self._drop([number for number in self.summary.chunks if number != NO_CHUNK])
 
     @property
     def summary(self) -> Summary:
@@ -266,6 +286,9 @@ class Ledger:
         for place in sorted(set(into), reverse=True):
             start = into.index(place)
             stop = start + into.count(place)
+            if self.summary.chunks[place] == NO_CHUNK:
+                self._replace_rows(place + 1, place + 1, [self._new_chunk(records.cut(start, stop))])
+                continue
             chunk = yield from self._chunk(place)
             self._put_back(place, chunk.joined(records.cut(start, stop)))
 

@@ -18,9 +18,12 @@ from gnomon.core.ledger.layouts import PARTS, Layout, layout_of
 from gnomon.core.ledger.records import Records
 from gnomon.core.ledger.shape import Shape
 
-__all__ = ["Row", "Rows", "block_of", "expansion", "row_of"]
+__all__ = ["NO_CHUNK", "Row", "Rows", "block_of", "expansion", "row_of"]
 
 Number = int | float
+
+NO_CHUNK = -1
+"""Stands for the number of a chunk in a row about several, or about records that are no longer kept."""
 
 _WHOLE, _REAL = struct.Struct("<q"), struct.Struct("<d")
 _LOW = 0xFFFFFFFF
@@ -118,7 +121,7 @@ def row_of(shape: Shape, chunk: int, records: Records) -> Row:
 
 
 def block_of(layout: Layout, rows: Sequence[Row]) -> Row:
-    """The row about several neighbours together.
+    """The row about several neighbours together; it names no chunk.
 
     Args:
         layout: which columns there are.
@@ -128,7 +131,7 @@ def block_of(layout: Layout, rows: Sequence[Row]) -> Row:
         [(_WHOLE if code == "q" else _REAL).unpack(row.fields[place])[0] for row in rows]
         for place, code in enumerate(layout.codes)
     ]
-    numbers: list[Number] = [columns[Layout.FIRST][0], columns[Layout.LAST][-1], 0]
+    numbers: list[Number] = [min(columns[Layout.FIRST]), max(columns[Layout.LAST]), NO_CHUNK]
     numbers += [sum(columns[layout.count(lane)]) for lane in layout.shape.lanes]
     for lane in layout.numeric:
         wide = any(columns[layout.wide(lane)])

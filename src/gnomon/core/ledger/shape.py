@@ -183,6 +183,21 @@ class Shape:
         return exits[0] if len(exits) == 1 else lambda event: max(leave(event) for leave in exits)
 
     @cached_property
+    def settled(self) -> Callable[[int], int] | None:
+        """From which instant on an event counts in every lifetime, and in no other window; None if that is of no use.
+
+        What is settled is needed as a sum, not as a record: unless a correction may ask for it, or an aggregation that
+        looks at single events.
+        """
+        lifetimes = [window for window in self.windows if window.width is None]
+        if self.versioned or not lifetimes:
+            return None
+        if any(job.function.needs_order and set(job.windows) & set(lifetimes) for job in self.jobs):
+            return None
+        others = [window.exits() for window in self.windows if window.width is not None]
+        return lambda event: max([window.enter(event) for window in lifetimes] + [leave(event) for leave in others])
+
+    @cached_property
     def id(self) -> int:
         """A number that is the same for the same shape, on every machine: 63 bits."""
         said = [

@@ -87,6 +87,15 @@ class Summary:
         blocks = self.blocks.states(place)[low:high]
         return [*states[chunks.start : low * self._block], *blocks, *states[high * self._block : chunks.stop]]
 
+    def wide(self, chunks: range) -> bool:
+        """Whether the records of any of some chunks are needed, whatever is asked."""
+        columns = (self.layout.wide(lane) for lane in self.layout.numeric)
+        return any(any(self._rows.column(column, chunks.start, chunks.stop)) for column in columns)
+
+    def rows(self, chunks: range) -> list[Row]:
+        """The rows about some chunks."""
+        return self._rows.rows(chunks.start, chunks.stop)
+
     def replaced(self, start: int, stop: int, rows: Sequence[Row]) -> bytes:
         """The summary's bytes with other rows in place of some."""
         count = self.count - (stop - start) + len(rows)
