@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from gnomon.flows.apply import Plan
+    from gnomon.flows.explanation import Explanation
     from gnomon.flows.ingest import PushReport
     from gnomon.flows.materialize import Loader, Progress, Report
     from gnomon.flows.read import OnlineResponse, Reader
@@ -197,6 +198,41 @@ class FeatureStore:
             start_date=start_date,
             end_date=end_date,
             logs=self.logs,
+        )
+
+    def explain(
+        self,
+        feature: str,
+        entity: Mapping[str, Any],
+        at: Instant | None = None,
+        as_known: str | datetime | int | KnownThrough = "now",
+    ) -> Explanation:
+        """Why a feature of an entity has the value it has: the events behind it, those left out, and the reasons.
+
+        Args:
+            feature: `view:feature`, `view@2:feature` or `view__feature`.
+            entity: the join keys: `{"user_id": 7}`.
+            at: the instant; by default now.
+            as_known: how much hindsight: "now", "then", an instant, or the token of an online answer.
+
+        Raises:
+            RequestError: the question cannot be understood, or a join key is missing or does not fit.
+            NotRegistered: the view is unknown.
+            UnknownFeature: the view has no such feature.
+            SourceError: a source cannot be read.
+        """
+        from gnomon.flows.explain import explain
+
+        return explain(
+            self.snapshot(),
+            self.engine,
+            self.clock,
+            self.logs,
+            feature,
+            entity,
+            at,
+            as_known,
+            read=lambda features, rows: self.get_online_features(features, rows),
         )
 
     def push(
