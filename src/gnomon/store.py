@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gnomon.flows.read import OnlineResponse, Reader
     from gnomon.flows.training import TrainingSet
     from gnomon.plan.known_through import KnownThrough
+    from gnomon.plan.lineage import Lineage
     from gnomon.plan.references import Features
 
 Named = TypeVar("Named")
@@ -233,6 +234,36 @@ class FeatureStore:
             at,
             as_known,
             read=lambda features, rows: self.get_online_features(features, rows),
+        )
+
+    def get_lineage(
+        self,
+        feature: str,
+        entity_id: Any = None,
+        timestamp: Instant | None = None,
+        as_known: str | datetime | int | KnownThrough = "now",
+    ) -> Lineage:
+        """What a feature comes from and who uses it; with an entity, the events that one value is made of.
+
+        Args:
+            feature: `view:feature`, `view@2:feature` or `view__feature`.
+            entity_id: the join keys, or the value of the only one; left out, the lineage is that of the definition.
+            timestamp: the instant of the value; by default now.
+            as_known: how much hindsight, as in `explain`.
+
+        Raises:
+            RequestError: the question cannot be understood, or a join key is missing or does not fit.
+            NotRegistered: the view is unknown.
+            UnknownFeature: the view has no such feature.
+        """
+        from gnomon.flows.lineage import get_lineage
+
+        return get_lineage(
+            self.snapshot(),
+            feature,
+            entity_id,
+            timestamp=timestamp,
+            explain=lambda reference, keys: self.explain(reference, keys, timestamp, as_known),
         )
 
     def push(

@@ -5,18 +5,18 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from gnomon.clock import instant_text
 from gnomon.core.columns import as_python
+from gnomon.flows.wording import place_text
 from gnomon.plan.events import EVENT, GONE, ID, KNOWN, PLACES
 from gnomon.plan.reasons import Reason
 from gnomon.types import Array, FeatureType, UnixTimestamp
 
-__all__ = ["BECAUSE", "MOST_SHOWN", "REASON", "Explanation", "Meaning", "Online", "Part", "place_text"]
+__all__ = ["BECAUSE", "MOST_SHOWN", "REASON", "Explanation", "Meaning", "Online", "Part"]
 
 MOST_SHOWN = 50
 """So many events are shown of those inside, and of those left out: the newest."""
@@ -248,19 +248,6 @@ def records(events: pa.Table) -> Iterator[dict[str, Any]]:
             "reason": cells[REASON],
             "because": cells[BECAUSE] or None,
         }
-
-
-def place_text(place: Mapping[str, Any]) -> str:
-    """Where an event is, in few words.
-
-    >>> place_text({"file": "/repo/data/payments.parquet", "row": 3}), place_text({"position": 12, "topic": "spent"})
-    ('payments.parquet row 3', 'position 12 topic spent')
-    """
-    words = [f"{name} {value}" for name, value in place.items() if name not in ("file", "row")]
-    if "file" in place:
-        row = f" row {place['row']}" if "row" in place else ""
-        words.insert(0, PurePath(place["file"]).name + row)
-    return " ".join(words)
 
 
 def shown(value: Any, dtype: FeatureType) -> Any:
