@@ -46,8 +46,8 @@ def question_options(command: Any) -> Any:
 def explain(run: Session, feature: str, entity: tuple[str, ...], at: str | None, as_known: str) -> None:
     """Explain one value: the events behind it, those left out, and why.
 
-    KEY=VALUE are the join keys of the entity. The value is the one a training set has, and it is made again of the events
-    shown; if that gave another one, it would be said.
+    KEY=VALUE are the join keys of the entity. The value is the one a training set has; it is made again of the events
+    shown, and whether that gives the same is said.
     """
     with run.store() as store:
         explained = store.explain(feature, _keys(entity), at, as_known)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gnomon.clock import instant_text
@@ -12,6 +12,7 @@ from gnomon.definitions.views import FeatureView
 from gnomon.errors import RequestError, listing
 from gnomon.flows.explanation import MOST_SHOWN, Explanation, records, shown
 from gnomon.flows.wording import place_text
+from gnomon.plan.events import FILE
 from gnomon.plan.lineage import Edge, Lineage, Node, source_nodes, static_lineage
 from gnomon.plan.references import reference_of, resolve
 
@@ -64,14 +65,9 @@ def _keys(view: FeatureView, entity_id: Any) -> Mapping[str, Any]:
 def _of_value(explained: Explanation, view: FeatureView) -> Lineage:
     """Events → source → view → feature."""
     sources, edges = source_nodes(view.source)
-    events = explained.events.slice(max(len(explained.events) - MOST_SHOWN, 0))
-    made = [_event(place, one) for place, one in enumerate(records(events))]
+    made = [*_events(explained)]
     # What is in files comes from the first source: it is the only one, or it stands beside the log of the other.
-    edges = [Edge(one.id, sources[0 if "file" in one.facts["place"] else -1].id) for one in made] + edges
-    if len(explained.events) > len(made):
-        more = len(explained.events) - len(made)
-        older = Node(id="event:older", kind="event", name=f"{more} older ones", facts=FrozenMap(count=more))
-        made, edges = [older, *made], [Edge(older.id, sources[-1].id), *edges]
+    edges = [Edge(one.id, sources[0 if in_file else -1].id) for one, in_file in made] + edges
     of = Node(
         id=f"view:{view.id}",
         kind="view",
@@ -92,7 +88,20 @@ def _of_value(explained: Explanation, view: FeatureView) -> Lineage:
         ),
     )
     edges += [Edge(sources[-1].id, of.id), Edge(of.id, feature.id)]
-    return Lineage((*made, *sources, of, feature), tuple(edges))
+    return Lineage((*(one for one, _ in made), *sources, of, feature), tuple(edges))
+
+
+def _events(explained: Explanation) -> Iterator[tuple[Node, bool]]:
+    """The events as nodes, each with whether it is in a file; those too many to name are counted."""
+    older = max(len(explained.events) - MOST_SHOWN, 0)
+    logged = explained.events.slice(0, older)[FILE].null_count
+    for count, in_file in ((older - logged, True), (logged, False)):
+        if count:
+            where = "files" if in_file else "the log"
+            name = f"{count} older ones in {where}"
+            yield Node(id=f"event:older in {where}", kind="event", name=name, facts=FrozenMap(count=count)), in_file
+    for place, told in enumerate(records(explained.events.slice(older))):
+        yield _event(place, told), "file" in told["place"]
 
 
 def _event(place: int, told: dict[str, Any]) -> Node:
