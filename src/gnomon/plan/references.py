@@ -139,16 +139,21 @@ def reference_of(catalog: Catalog, feature: object) -> str:
     Raises:
         RequestError: it names no feature, or may be read in several ways.
     """
-    if not isinstance(feature, str) or ":" in feature or "__" not in feature:
-        if isinstance(feature, str) and ":" in feature:
-            return feature
+    if isinstance(feature, str) and ":" in feature:
+        return feature
+    ways = _ways(feature) if isinstance(feature, str) else []
+    if not ways:
         raise _unreadable(feature)
-    ways = [(feature[:at], feature[at + 2 :]) for at in range(1, len(feature) - 2) if feature[at : at + 2] == "__"]
-    names = {view.name for view in catalog.views.values()}
+    names = {name for view in catalog.views.values() for name in (view.name, view.id)}
     found = [(view, name) for view, name in ways if view in names and name in catalog.view(view).feature_names]
     if len(found) > 1:
         shown = listing(f"'{view}:{name}'" for view, name in found)
         hint = "write the one that is meant."
         raise RequestError(f"{feature!r} may be read as {shown}.", hint=hint, reference=feature)
-    view, name = (found or ways or [(feature, "")])[0]
+    view, name = (found or ways)[0]
     return f"{view}:{name}"
+
+
+def _ways(text: str) -> list[tuple[str, str]]:
+    """A text parted at every double underscore that has something on both sides."""
+    return [(text[:at], text[at + 2 :]) for at in range(1, len(text) - 2) if text[at : at + 2] == "__"]
