@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from own_aggregations import GeometricMean
 from pushed_worlds import DTYPES, WINDOWS, World, batch, pushed, rows_of, source_of, views_of, worlds
 from windowed_views import engine_in, questions
 
@@ -28,7 +29,7 @@ from gnomon.definitions.catalog import Catalog
 from gnomon.engines.duckdb.engine import DuckDBEngine
 from gnomon.errors import NotRegistered, RequestError, UnknownFeature
 from gnomon.flows.explain import explain
-from gnomon.flows.explanation import MOST_SHOWN, Explanation
+from gnomon.flows.explanation import MOST_SHOWN, Explanation, records
 from gnomon.flows.training import HindsightWarning
 from gnomon.plan.known_through import KnownThrough
 from gnomon.plan.questions import AsKnown, EventsQuestion, Through
@@ -435,3 +436,33 @@ def test_an_engine_that_loses_an_event_is_found_out(store: FeatureStore) -> None
     found = explain(store.snapshot(), engine, *asked)
     assert (found.value, found.recomputed, found.agrees, found.status) == (18.0, 16.0, False, "PRESENT")
     assert "made again of the events below, it is ANOTHER: 16.0" in str(found)
+
+
+def test_an_own_aggregation_is_made_again_too(store: FeatureStore) -> None:
+    values = [2.0**place for place in range(100)]
+    at = seconds(*range(100))
+    table = pa.table({"k": [1] * 100, "x": values, "at": at, "s": ["a", "b"] * 50})
+    pq.write_table(table, store.repo_path / "many.parquet")
+    view = FeatureView(
+        name="own",
+        entities=["k"],
+        source=FileSource(path="many.parquet", timestamp_field="at", delay="0s"),
+        aggregations=[
+            agg.custom(GeometricMean, "x", over=Window(None), name="mean"),
+            agg.count_distinct("s", over=Window(None), name="letters"),
+        ],
+    )
+    store.apply(view)
+    found = store.explain("own:mean", {"k": 1})
+    assert found.agrees
+    assert found.value == pytest.approx(2**49.5)
+    assert store.explain("own:letters", {"k": 1}).recomputed == 2
+
+
+def test_where_a_log_says_more_it_is_shown() -> None:
+    at = seconds(1)
+    event = {"__event": at, "__known": at, "n": [3], "__file": pa.nulls(1), "__row": pa.nulls(1)}
+    more = {"__position": [5], "__topic": ["spent"], "__partition": [0], "__reason": ["counts"], "__because": [""]}
+    (told,) = records(pa.table({**event, **more}))
+    assert told["place"] == {"position": 5, "topic": "spent", "partition": 0}
+    assert told["values"] == {"n": 3}

@@ -11,12 +11,12 @@ it is said to be made of.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from gnomon.core.aggregations import INVALID
+from gnomon.core.aggregations import INVALID, Event, Function
 from gnomon.core.ordering import row_key
 from gnomon.core.windows import Window
 from gnomon.definitions.aggregations import Aggregation
@@ -56,6 +56,9 @@ class Reason(StrEnum):
     SAME = "same"
     """It is the same as the row that wins."""
 
+
+ADDED_ALONE = 32
+"""More events than this are halved."""
 
 INSIDE = frozenset({Reason.COUNTS, Reason.NULL})
 """The reasons of what is inside the window and selected."""
@@ -188,9 +191,9 @@ def row_verdicts(
 
 
 def recomputed(
-    aggregation: Aggregation, counted: Iterable[Occurrence], dtypes: Mapping[str, FeatureType]
+    aggregation: Aggregation, counted: Sequence[Occurrence], dtypes: Mapping[str, FeatureType]
 ) -> tuple[Any, str]:
-    """What an aggregation makes of events, one after the other: the value, and its status.
+    """What an aggregation makes of events, added one by one: the value, and its status.
 
     Args:
         aggregation: the aggregation.
@@ -206,13 +209,22 @@ def recomputed(
     """
     function, column = aggregation.made(), aggregation.column
     dtype = dtypes[column] if column else Int64
-    state = function.empty()
-    for one in counted:
-        state = function.add(state, (one.event, one.known, one.values[column] if column else None), dtype)
-    value = function.result(state, dtype)
+    events = [(one.event, one.known, one.values[column] if column else None) for one in counted]
+    value = function.result(_state(function, events, dtype), dtype)
     if value is INVALID:
         return None, "INVALID"
     return value, "NULL_VALUE" if value is None else "PRESENT"
+
+
+def _state(function: Function, events: Sequence[Event], dtype: FeatureType) -> Any:
+    """The state of some events: of halves, merged, since some states take the longer to add to the larger they are."""
+    if len(events) > ADDED_ALONE:
+        half = len(events) // 2
+        return function.merge(_state(function, events[:half], dtype), _state(function, events[half:], dtype))
+    state = function.empty()
+    for event in events:
+        state = function.add(state, event, dtype)
+    return state
 
 
 def _is_visible(one: Occurrence, at: int, as_known: AsKnown) -> bool:
