@@ -44,7 +44,7 @@ def question_options(command: Any) -> Any:
 @question_options
 @click.pass_obj
 def explain(run: Session, feature: str, entity: tuple[str, ...], at: str | None, as_known: str) -> None:
-    """Explain one value: the events behind it, those left out, and why.
+    """Show the events behind one value, and why.
 
     KEY=VALUE are the join keys of the entity. The value is the one a training set has; it is made again of the events
     shown, and whether that gives the same is said.
