@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from gnomon.flows.apply import Plan
+    from gnomon.flows.explanation import Explanation
     from gnomon.flows.feed import Feeder
     from gnomon.flows.ingest import PushReport
     from gnomon.flows.materialize import Loader, Progress, Report
     from gnomon.flows.read import OnlineResponse, Reader
     from gnomon.flows.training import TrainingSet
     from gnomon.plan.known_through import KnownThrough
+    from gnomon.plan.lineage import Lineage
     from gnomon.plan.references import Features
 
 Named = TypeVar("Named")
@@ -199,6 +201,71 @@ class FeatureStore:
             start_date=start_date,
             end_date=end_date,
             logs=self.logs,
+        )
+
+    def explain(
+        self,
+        feature: str,
+        entity: Mapping[str, Any],
+        at: Instant | None = None,
+        as_known: str | datetime | int | KnownThrough = "now",
+    ) -> Explanation:
+        """Why a feature of an entity has the value it has: the events behind it, those left out, and the reasons.
+
+        Args:
+            feature: `view:feature`, `view@2:feature` or `view__feature`.
+            entity: the join keys: `{"user_id": 7}`.
+            at: the instant; by default now.
+            as_known: how much hindsight: "now", "then", an instant, or the token of an online answer.
+
+        Raises:
+            RequestError: the question cannot be understood, or a join key is missing or does not fit.
+            NotRegistered: the view is unknown.
+            UnknownFeature: the view has no such feature.
+            SourceError: a source cannot be read.
+        """
+        from gnomon.flows.explain import explain
+
+        return explain(
+            self.snapshot(),
+            self.engine,
+            self.clock,
+            self.logs,
+            feature,
+            entity,
+            at,
+            as_known,
+            read=lambda features, rows: self.get_online_features(features, rows, known_through=True),
+        )
+
+    def get_lineage(
+        self,
+        feature: str,
+        entity_id: Any = None,
+        timestamp: Instant | None = None,
+        as_known: str | datetime | int | KnownThrough = "now",
+    ) -> Lineage:
+        """What a feature comes from and who uses it; with an entity, the events that one value is made of.
+
+        Args:
+            feature: `view:feature`, `view@2:feature` or `view__feature`.
+            entity_id: the join keys, or the value of the only one; left out, the lineage is that of the definition.
+            timestamp: the instant of the value; by default now.
+            as_known: how much hindsight, as in `explain`.
+
+        Raises:
+            RequestError: the question cannot be understood, or a join key is missing or does not fit.
+            NotRegistered: the view is unknown.
+            UnknownFeature: the view has no such feature.
+        """
+        from gnomon.flows.lineage import get_lineage
+
+        return get_lineage(
+            self.snapshot(),
+            feature,
+            entity_id,
+            timestamp=timestamp,
+            explain=lambda reference, keys: self.explain(reference, keys, timestamp, as_known),
         )
 
     def push(

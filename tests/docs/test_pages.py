@@ -15,6 +15,8 @@ import gnomon
 from gnomon import FeatureStore, errors, types
 from gnomon.config import KEYS
 from gnomon.flows import materialize, reproduce, responses, training
+from gnomon.flows.explanation import Explanation
+from gnomon.plan.lineage import Lineage
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -116,6 +118,8 @@ def test_the_readme_starts_with_two_commands() -> None:
         *members(FeatureStore),
         *members(training.TrainingSet),
         *members(responses.OnlineResponse),
+        *members(Explanation),
+        *members(Lineage),
         *(status.value for status in responses.Status),
         *(name for name in (*training.__all__, *reproduce.__all__) if name.endswith("Warning")),
         *members(materialize.Progress),

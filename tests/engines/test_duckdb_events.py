@@ -77,7 +77,7 @@ def test_every_event_of_files_is_there_once(tmp_path_factory: pytest.TempPathFac
     keys = data.draw(st.none() | st.just({key for key, _ in asked if None not in key}))
     places = {place: one for place, one in enumerate(events) if counts(one, end, known, keys)}
     question = EventsQuestion(view=view, end=end, known=known, places=True)
-    if keys is not None and view.join_keys:
+    if keys is not None:
         question = replace(question, keys=keys_table(view, keys))
 
     found = engine_in(folder).events(question).read_all()

@@ -3,7 +3,7 @@ import pytest
 from gnomon import Entity, FeatureService, FeatureView, Field, FileSource
 from gnomon.definitions.catalog import Catalog
 from gnomon.errors import NotRegistered, RequestError, UnknownFeature
-from gnomon.plan.references import resolve
+from gnomon.plan.references import reference_of, resolve
 from gnomon.types import Int64, String
 
 USER, AIRPORT = Entity(name="user", value_type=Int64), Entity(name="faa", value_type=String)
@@ -115,3 +115,25 @@ def test_a_feature_the_service_picked_and_the_view_lost_is_unknown():
     broken = Catalog({**lost.definitions, ("FeatureService", "model"): service})
     with pytest.raises(UnknownFeature, match="total"):
         resolve(broken, "model")
+
+
+def test_one_feature_may_be_written_in_three_ways() -> None:
+    source = FileSource(path="users.parquet", timestamp_field="at")
+    views = [
+        FeatureView(name=name, source=source, schema=[Field(feature, Int64)])
+        for name, feature in (("a__b", "c"), ("a", "b__c"), ("x__y", "z"))
+    ]
+    catalog = Catalog.of(views)
+    for given, meant in {
+        "a:b": "a:b",
+        "x__y@1:z": "x__y@1:z",
+        "x__y__z": "x__y:z",
+        "x__y@1__z": "x__y@1:z",
+        "no__way": "no:way",
+    }.items():
+        assert reference_of(catalog, given) == meant
+    with pytest.raises(RequestError, match="may be read as 'a:b__c', 'a__b:c'"):
+        reference_of(catalog, "a__b__c")
+    for wrong in ("plain", "__", "", 7, ["a:b"]):
+        with pytest.raises(RequestError, match="names no feature"):
+            reference_of(catalog, wrong)

@@ -53,7 +53,7 @@ def features_options(command: Any) -> Any:
     default="now",
     show_default=True,
     metavar="WHEN",
-    help="How much hindsight: now (all), then (none, row by row), or an instant.",
+    help="How much hindsight: now (all), then (none, row by row), an instant, or the token of an online answer.",
 )
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write it all to this .parquet or .csv file.")
 @click.option(

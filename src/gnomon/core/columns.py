@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-__all__ = ["as_numpy", "of_integers", "without_nulls"]
+__all__ = ["as_numpy", "as_python", "of_integers", "without_nulls"]
 
 
 def as_numpy(column: pa.Array) -> Any:
@@ -24,6 +24,21 @@ def as_numpy(column: pa.Array) -> Any:
     if pa.types.is_boolean(column.type):
         return np.from_dlpack(column.cast(pa.uint8())).view(np.bool_)
     return np.from_dlpack(column)
+
+
+def as_python(column: pa.Array | pa.ChunkedArray) -> list[Any]:
+    """A column's values in Python, null as None, instants as int µs, within arrays, too.
+
+    >>> as_python(pa.array([[0], None], pa.list_(pa.timestamp("us", "UTC"))))
+    [[0], None]
+    """
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        column = column.cast(pa.int64())
+    elif pa.types.is_list(kind) and pa.types.is_timestamp(kind.value_type):
+        column = column.cast(pa.list_(pa.int64()))
+    values: list[Any] = column.to_pylist()
+    return values
 
 
 def of_integers(values: npt.NDArray[np.int64]) -> pa.Array:

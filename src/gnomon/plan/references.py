@@ -18,10 +18,10 @@ from gnomon.definitions.base import duplicates
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.views import FeatureView, Projection
-from gnomon.errors import RequestError, UnknownFeature
+from gnomon.errors import RequestError, UnknownFeature, listing
 from gnomon.plan.questions import ViewQuestion
 
-__all__ = ["Features", "resolve"]
+__all__ = ["Features", "reference_of", "resolve"]
 
 Features = Sequence[str] | FeatureService | str
 """References such as `profile:age` or `profile@2:age`, a service, or a service's name."""
@@ -127,3 +127,33 @@ def _clash(name: str, sharing: list[Picked]) -> RequestError:
         shown = [f"'{alias}:{feature}'" for alias, _ in owners]
         hint = "full_feature_names=True names the columns view__feature."
     return RequestError(f"several features would be called {name!r}: {', '.join(shown)}.", hint=hint, feature=name)
+
+
+def reference_of(catalog: Catalog, feature: object) -> str:
+    """A reference to one feature, from `view:feature`, `view@2:feature` or `view__feature`.
+
+    Args:
+        catalog: the registered definitions.
+        feature: what a user wrote.
+
+    Raises:
+        RequestError: it names no feature, or may be read in several ways.
+    """
+    if isinstance(feature, str) and ":" in feature:
+        return feature
+    ways = _ways(feature) if isinstance(feature, str) else []
+    if not ways:
+        raise _unreadable(feature)
+    names = {name for view in catalog.views.values() for name in (view.name, view.id)}
+    found = [(view, name) for view, name in ways if view in names and name in catalog.view(view).feature_names]
+    if len(found) > 1:
+        shown = listing(f"'{view}:{name}'" for view, name in found)
+        hint = "write the one that is meant."
+        raise RequestError(f"{feature!r} may be read as {shown}.", hint=hint, reference=feature)
+    view, name = (found or ways)[0]
+    return f"{view}:{name}"
+
+
+def _ways(text: str) -> list[tuple[str, str]]:
+    """A text parted at every double underscore that has something on both sides."""
+    return [(text[:at], text[at + 2 :]) for at in range(1, len(text) - 2) if text[at : at + 2] == "__"]

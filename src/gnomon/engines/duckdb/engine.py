@@ -218,7 +218,7 @@ class DuckDBEngine:
         try:
             with _reading(source):
                 origin = self._origin(con, question.view, question.files, question.logs, through)
-                if question.keys is not None:
+                if question.keys is not None and question.view.join_keys:
                     con.register(KEYS, question.keys)
                 batches = con.sql(events_query(question, origin)).to_arrow_reader(BATCH_ROWS)
             schema = event_schema(question, origin, batches.schema)
