@@ -17,15 +17,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gnomon.clock import Clock, duration, micros_of
-from gnomon.contracts.log import NO_OFFSETS, Appended
+from gnomon.contracts.log import NO_OFFSETS, Appended, Erased, LogStatus, Merged, Trimmed
 from gnomon.contracts.plugins import Context, check_options
 from gnomon.errors import ConfigError, ConflictError, RequestError, listing
 from gnomon.log.failing import failing
 from gnomon.log.folder import Contents, Sealed, contents, parquet_name, segment_name, segment_start
 from gnomon.log.framing import frame, frames
 from gnomon.log.locks import holding
+from gnomon.log.merging import Limits
 from gnomon.log.names import Names
 from gnomon.log.reading import read
+from gnomon.log.upkeep import Upkeep
 from gnomon.log.watch import Watch
 from gnomon.plan.questions import LogPrefix
 
@@ -34,6 +36,10 @@ __all__ = ["EmbeddedLog", "EmbeddedLogs"]
 SEAL_BYTES = 8 << 20
 SEAL_AGE = "1h"
 WAIT = "10s"
+MERGE_BYTES = 128 << 20
+MERGE_EVENTS = 5_000_000
+MERGE_GRACE = "1d"
+OPTIONS = ("path", "seal_bytes", "seal_age", "wait", "merge_bytes", "merge_events", "merge_grace")
 LOCK, SCRATCH = "lock", ".scratch"
 _sync = getattr(os, "fdatasync", os.fsync)
 
@@ -43,7 +49,8 @@ class EmbeddedLogs:
 
     Args:
         options: `path`, the folder of the folders; `seal_bytes` and `seal_age`, how large and how old (by the clock, at
-            an append) a segment gets before it is sealed; `wait`, how long a writer waits for another.
+            an append) a segment gets before it is sealed; `wait`, how long a writer waits for another; `merge_bytes`
+            and `merge_events`, how large files get that are merged; `merge_grace`, how long those stay that were.
         context: the repo; a relative path starts at its folder.
 
     Raises:
@@ -51,20 +58,31 @@ class EmbeddedLogs:
     """
 
     def __init__(self, options: Mapping[str, Any], context: Context) -> None:
-        check_options("log", options, ("path", "seal_bytes", "seal_age", "wait"))
+        check_options("log", options, OPTIONS)
         self._folder = context.repo_path.absolute() / str(options.get("path", ".gnomon/log"))
         self._clock = context.clock
         self._limits = {
-            "seal_bytes": _whole(options.get("seal_bytes", SEAL_BYTES)),
+            "seal_bytes": _whole("seal_bytes", options.get("seal_bytes", SEAL_BYTES)),
             "seal_age": _micros("seal_age", options.get("seal_age", SEAL_AGE)),
             "wait": _micros("wait", options.get("wait", WAIT)),
         }
+        self._merging = Limits(
+            bytes=_whole("merge_bytes", options.get("merge_bytes", MERGE_BYTES)),
+            events=_whole("merge_events", options.get("merge_events", MERGE_EVENTS)),
+            grace=_micros("merge_grace", options.get("merge_grace", MERGE_GRACE)),
+        )
         self._logs: dict[str, EmbeddedLog] = {}
 
     def log(self, source: str) -> EmbeddedLog:
         """The log of a source; its folder is made by the first append."""
-        made = EmbeddedLog(self._folder / source, self._clock, **self._limits)
+        made = EmbeddedLog(self._folder / source, self._clock, **self._limits, merging=self._merging)
         return self._logs.setdefault(source, made)
+
+    def names(self) -> list[str]:
+        """The sources that have a log, registered still or not, ordered."""
+        with failing(self._folder):
+            there = self._folder.iterdir() if self._folder.exists() else ()
+            return sorted(one.name for one in there if one.is_dir())
 
     def close(self) -> None:
         """Close all of them."""
@@ -82,9 +100,12 @@ class EmbeddedLog:
         seal_bytes: how many bytes a segment gets before it is sealed.
         seal_age: how old its first event gets, µs.
         wait: how long to wait for another writer, µs.
+        merging: how large files get that are merged.
     """
 
-    def __init__(self, folder: Path, clock: Clock, *, seal_bytes: int, seal_age: int, wait: int) -> None:
+    def __init__(
+        self, folder: Path, clock: Clock, *, seal_bytes: int, seal_age: int, wait: int, merging: Limits
+    ) -> None:
         self._folder, self._clock, self._wait = folder, clock, wait
         self._seal_bytes, self._seal_age = seal_bytes, seal_age
         self._seal_from = 0
@@ -92,6 +113,7 @@ class EmbeddedLog:
         self._handle: int | None = None
         self._now = Contents()
         self._names, self._watch = Names(folder), Watch(folder)
+        self._upkeep = Upkeep(folder=folder, clock=clock, wait=wait, limits=merging)
 
     def append(self, batch: pa.Table, offsets: Mapping[str, int] = NO_OFFSETS) -> Appended:
         """Stamp events and make them durable, all or none, together with their offsets."""
@@ -137,6 +159,27 @@ class EmbeddedLog:
             now = self._caught_up()
             if now.events:
                 self._begun(now.schema)
+            if (scratch := self._folder / SCRATCH).is_file():  # a killed writer may have left events in it
+                scratch.unlink()
+
+    def status(self, happened: str = "") -> LogStatus:
+        """How much there is, and from when to when."""
+        return self._upkeep.status(happened)
+
+    def merge(self) -> Merged:
+        """Put small files together into larger ones, every event as it was, at its position."""
+        return self._upkeep.merge()
+
+    def trim(self, before: int, happened: str) -> Trimmed:
+        """Let the oldest events go, as far as all of them happened and were known before an instant."""
+        return self._upkeep.trim(before, happened)
+
+    def erase(self, entity: Mapping[str, Any]) -> Erased:
+        """Let all events of one entity go, up to the newest."""
+        if not self._folder.exists():
+            return Erased()
+        self.seal()
+        return self._upkeep.erase(entity)
 
     def close(self) -> None:
         """Release files; the log opens them again if it is used again."""
@@ -326,9 +369,9 @@ def _message(batch: pa.Table) -> pa.Buffer:
     return made.serialize()
 
 
-def _whole(value: Any) -> int:
+def _whole(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"log: seal_bytes is {value!r}.", hint="write a whole number of bytes from 1.")
+        raise ConfigError(f"log: {name} is {value!r}.", hint="write a whole number from 1.")
     return value
 
 

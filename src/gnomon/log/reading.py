@@ -16,7 +16,7 @@ from gnomon.log.failing import failing
 from gnomon.log.folder import INSTANT, MOST_LOOKS, Sealed
 from gnomon.log.watch import Between, Watch
 
-__all__ = ["conformed", "read"]
+__all__ = ["again", "conformed", "read"]
 
 STAMPS = pa.schema([(POSITION, pa.int64()), (KNOWN, INSTANT)])
 
@@ -30,7 +30,7 @@ def read(watch: Watch, since: int, until: int | None, folder: Path) -> pa.Record
         until: events up to this position; None for all.
         folder: the log's folder, for errors.
     """
-    found, schema = _again(lambda: _with_schema(watch, since, until))
+    found, schema = again(lambda: _with_schema(watch, since, until))
 
     def batches() -> Iterator[pa.RecordBatch]:
         with failing(folder):
@@ -58,7 +58,7 @@ def _with_schema(watch: Watch, since: int, until: int | None) -> tuple[Between, 
     return found, pa.unify_schemas(schemas, promote_options="permissive") if schemas else STAMPS
 
 
-def _again(look: Callable[[], Any]) -> Any:
+def again(look: Callable[[], Any]) -> Any:
     """What a look gives; where a file it names is gone by then, what a further one does."""
     for _ in range(MOST_LOOKS):
         try:
@@ -74,7 +74,7 @@ def _batches(watch: Watch, found: Between, since: int, schema: pa.Schema) -> Ite
     while sealed:
         file = _opened(sealed)
         if file is None:  # merged, or written again
-            sealed = list(_again(partial(_openable, watch, at, last)))
+            sealed = list(again(partial(_openable, watch, at, last)))
             continue
         with file:
             for batch in _wanted(file, at, last):
