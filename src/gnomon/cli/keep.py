@@ -113,7 +113,8 @@ def erase(run: Session, entity: tuple[str, ...], sources: tuple[str, ...], liste
 def lag(run: Session, source: str | None) -> None:
     """Show how long after they happened events are known.
 
-    Of logs, and of files with a created_timestamp_column. For files beside a log that have neither, it proposes a delay.
+    Of logs, and of files with a created_timestamp_column. For files beside a log that have neither that nor a delay,
+    one is proposed.
     """
     with run.store() as store:
         found = store.source_lag(source)

@@ -27,32 +27,7 @@ PROPOSED_AT = 3
 """Which of these a proposed delay is taken from."""
 ENOUGH = 1_000
 """So many events there have to be for that quantile to be other than the longest."""
-ROUND = [
-    "0s",
-    "1s",
-    "2s",
-    "5s",
-    "10s",
-    "15s",
-    "30s",
-    "1m",
-    "2m",
-    "5m",
-    "10m",
-    "15m",
-    "30m",
-    "1h",
-    "2h",
-    "3h",
-    "6h",
-    "12h",
-    "1d",
-    "2d",
-    "3d",
-    "7d",
-    "14d",
-    "30d",
-]
+ROUND = "0s 1s 2s 5s 10s 15s 30s 1m 2m 5m 10m 15m 30m 1h 2h 3h 6h 12h 1d 2d 3d 7d 14d 30d"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +94,7 @@ def round_delay(lag: int) -> str:
     >>> round_delay(micros_of(duration("13m7s"))), round_delay(-5), round_delay(micros_of(duration("70d")))
     ('15m', '0s', '90d')
     """
-    for text in ROUND:
+    for text in ROUND.split():
         if lag <= micros_of(duration(text)):
             return text
     month = micros_of(duration("30d"))
@@ -202,7 +177,7 @@ def _proposed(catalog: Catalog, engine: Engine, logs: Logs, source: FileSource) 
     what = "p99.9" if lags.rows >= ENOUGH else f"longest, of only {lags.rows} events"
     note = (
         f"Its rows carry no known times, and it has no delay. delay={delay!r} would do: the lag of {beside.name!r} is "
-        f"{lag_text(lag)} ({what}), rounded up. So late are all but one event in a thousand known, or earlier; one "
-        "later shows training what serving did not know, and a longer delay makes every feature older."
+        f"{lag_text(lag)} ({what}), rounded up. A shorter one shows training what serving did not know yet; a longer "
+        "one makes every feature older for the sake of one event in a thousand."
     )
     return SourceLag(source=source.name, kind="files", delay=delay, note=note)
