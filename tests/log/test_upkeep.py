@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -267,3 +269,48 @@ def test_whatever_is_done_in_whatever_order(
         assert stamps(reader, cut) == [one for one in expected if one[0] > cut]
     log.close()
     reader.close()
+
+
+def test_pushes_works_and_readers_at_the_same_time(tmp_path: Path) -> None:
+    """A reader sees what was there, in order, without the erased, whatever goes on meanwhile."""
+    failed: list[BaseException] = []
+    done = threading.Event()
+
+    def write() -> None:
+        with closing(opened(tmp_path, seal_bytes=3_000)) as log:
+            for number in range(300):
+                log.append(timed(number, number))
+        done.set()
+
+    def keep() -> None:
+        with closing(opened(tmp_path, merge_grace="0s", merge_events=40)) as log:
+            while not done.is_set():
+                log.merge()
+                log.erase({"number": 5})
+                log.status("at")
+
+    def guarded(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as wrong:
+            failed.append(wrong)
+            done.set()
+
+    threads = [threading.Thread(target=guarded, args=(work,)) for work in (write, keep)]
+    for one in threads:
+        one.start()
+    seen = 0
+    with closing(opened(tmp_path)) as log:
+        while not done.is_set():
+            found = stamps(log)
+            assert [position for position, _, number in found if number != 5] == [
+                position for position in range(1, 2 * len(found) + 3) if (position - 1) // 2 != 5
+            ][: sum(number != 5 for _, _, number in found)]
+            assert len(found) >= seen - 2
+            seen = len(found)
+            stamps(log, since=max(seen - 3, 0))
+        for one in threads:
+            one.join()
+        assert failed == []
+        log.erase({"number": 5})
+        assert [number for _, _, number in stamps(log)] == [one for one in range(300) for _ in "ab" if one != 5]

@@ -36,9 +36,9 @@ class TrimReport:
 
     source: str
     limit: int
-    events: int
-    files: int
-    begins: int
+    events: int = 0
+    files: int = 0
+    begins: int = 1
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -99,7 +99,8 @@ def trim_logs(
         source: only this source's; it has to be named where `before` is.
         before: the instant, µs.
         retain: how long events are kept, where no instant is given.
-        force: pass over views that may need any event, however old.
+        force: pass over views that may need any event, however old. Without it, a source with such a view is refused;
+            where no source is named, it is left alone, and its report says so.
 
     Raises:
         NotRegistered: there is no such push source.
@@ -116,11 +117,18 @@ def trim_logs(
         raise RequestError("before= needs a source.", hint="name the push source whose events shall go.")
     chosen = [_push_source(catalog, source)] if source else _push_sources(catalog)
     now = clock.now()
-    for one in chosen:
-        for view, reach in _reaches(catalog, one):
-            _check(view, reach, now, before, retain, force)
     limit = before if before is not None else now - micros_of(retain or timedelta(0))
-    return tuple(_trimmed(logs, one, limit) for one in chosen)
+    left_out: dict[str, TrimReport] = {}
+    for one in chosen:
+        for view in _views(catalog, one):
+            if (reach := reach_of(view)) is not None:
+                _check_reach(view, reach, now, before, retain)
+            elif not force:
+                refused = _needs_all(view)
+                if source:
+                    raise refused
+                left_out[one.name] = TrimReport(source=one.name, limit=limit, notes=(f"left alone: {refused.what}",))
+    return tuple(left_out.get(one.name) or _trimmed(logs, one, limit) for one in chosen)
 
 
 def reach_of(view: FeatureView) -> int | None:
@@ -148,19 +156,17 @@ def _trimmed(logs: Logs, source: PushSource, limit: int) -> TrimReport:
     )
 
 
-def _check(
-    view: FeatureView, reach: int | None, now: int, before: int | None, retain: timedelta | None, force: bool
-) -> None:
+def _needs_all(view: FeatureView) -> RequestError:
+    why = "a lifetime window" if view.aggregations else "no ttl"
+    return RequestError(
+        f"view {view.id!r} has {why}: it may need any event of {view.source.name!r}, however old.",
+        hint="give it a window or a ttl, or trim by force: force=True (--force).",
+        view=view.id,
+    )
+
+
+def _check_reach(view: FeatureView, reach: int, now: int, before: int | None, retain: timedelta | None) -> None:
     """Refuse to let go what a view may need."""
-    if reach is None:
-        if not force:
-            why = "a lifetime window" if view.aggregations else "no ttl"
-            raise RequestError(
-                f"view {view.id!r} has {why}: it may need any event of {view.source.name!r}, however old.",
-                hint="give it a window or a ttl, or trim by force: force=True (--force).",
-                view=view.id,
-            )
-        return
     needed = duration_text(timedelta(microseconds=reach))
     if before is not None and before > now - reach:
         raise RequestError(
@@ -178,10 +184,8 @@ def _check(
         )
 
 
-def _reaches(catalog: Catalog, source: PushSource) -> Iterator[tuple[FeatureView, int | None]]:
-    for _, view in sorted(catalog.views.items()):
-        if view.source == source:
-            yield view, reach_of(view)
+def _views(catalog: Catalog, source: PushSource) -> Iterator[FeatureView]:
+    yield from (view for _, view in sorted(catalog.views.items()) if view.source == source)
 
 
 def _names(catalog: Catalog, logs: Logs, source: str | None) -> list[str]:

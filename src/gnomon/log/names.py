@@ -13,8 +13,9 @@ from pathlib import Path
 
 __all__ = ["Names"]
 
-STEP = 50_000_000
-"""A modification time this old, in ns, is another than that of any later change."""
+SECOND = 1_000_000_000
+STEP, COARSE_STEP = SECOND // 20, 5 * SECOND // 2
+"""A modification time this old, in ns, is another than that of any later change; some systems count whole seconds."""
 
 
 class Names:
@@ -38,7 +39,7 @@ class Names:
         self._seen = None
         at, changed = time.time_ns(), self._changed()
         yield
-        if changed is not None and at - changed > STEP:
+        if changed is not None and at - changed > (STEP if changed % SECOND else COARSE_STEP):
             self._seen = changed
 
     def _changed(self) -> int | None:
