@@ -21,6 +21,7 @@ from gnomon.clock import ManualClock, to_micros
 from gnomon.config import Backend, RepoConfig
 from gnomon.errors import BackendError, NotRegistered, RequestError
 from gnomon.flows.erasures import Erasures
+from gnomon.flows.reproduce import SourceChangedWarning
 from gnomon.types import Float64, Int64, String, UnixTimestamp
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=timezone.utc)
@@ -321,6 +322,20 @@ def test_training_is_what_it_is_without_the_entity(
             asked = [store.get_historical_features(rows, features, as_known=as_known) for as_known in ("now", "then")]
             answers.append([one.to_arrow().to_pylist() for one in asked])
     assert answers[0] == answers[1]
+
+
+def test_a_training_set_that_is_made_again_says_that_events_went(store: FeatureStore, clock: ManualClock) -> None:
+    store.push("payments", [event("a"), event("b")])
+    rows = {"user": ["a", "b"], "event_timestamp": [NOON] * 2}
+    made = store.get_historical_features(rows, ["spend:count_lifetime"]).to_arrow()
+    store.erase({"user": "nobody"})
+    assert store.reproduce(made).to_arrow() == made
+    clock.advance("1h")
+    store.erase({"user": "a"})
+    store.merge_log()
+    with pytest.warns(SourceChangedWarning, match="trimmed or erased since, from the log of payments"):
+        again = store.reproduce(made)
+    assert again.to_arrow()["count_lifetime"].to_pylist() == [0, 1]
 
 
 def test_a_question_asked_before_is_answered_after(store: FeatureStore) -> None:

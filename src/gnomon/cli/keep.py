@@ -143,7 +143,8 @@ def _status_row(name: str, one: LogStatus) -> list[Any]:
 
 def _status_document(one: LogStatus) -> dict[str, Any]:
     spans = {name: getattr(one, name) for name in ("known", "happened")}
-    return {**asdict(one), **{name: span and list(map(instant_text, span)) for name, span in spans.items()}}
+    told = {name: span and list(map(instant_text, span)) for name, span in spans.items()}
+    return {**asdict(one), **told, "lessened": None if one.lessened is None else instant_text(one.lessened)}
 
 
 def _span_text(span: Span | None) -> str:

@@ -73,6 +73,7 @@ class LogStatus:
         position: the position of the newest event there ever was.
         known: when its first and its last event were known; None where there are none.
         happened: when its events happened, first and last; None where that is not known.
+        lessened: when events last went, by trimming or erasing, µs; None where none ever did.
     """
 
     events: int = 0
@@ -82,6 +83,7 @@ class LogStatus:
     position: int = 0
     known: Span | None = None
     happened: Span | None = None
+    lessened: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,6 +57,7 @@ def _count(one: Sealed, entity: Mapping[str, Any]) -> int:
 def _write_without(folder: Path, one: Sealed, entity: Mapping[str, Any], now: int) -> None:
     schema = plain(pq.read_schema(one.path))
     path = folder / parquet_name(one.first, one.last, one.writing + 1)
-    write(path, schema, (table.filter(pc.invert(about(table, entity))) for table in rows_of([one])), now)
+    rows = (table.filter(pc.invert(about(table, entity))) for table in rows_of([one]))
+    write(path, schema, rows, now, erased=now)
     one.path.unlink()
     sync_folder(folder)

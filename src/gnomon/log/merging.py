@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from gnomon.contracts.log import Merged
 from gnomon.log.folder import Sealed, parquet_name
 from gnomon.log.reading import conformed
-from gnomon.log.rewriting import plain, rows_of, sync_folder, write, written_at
+from gnomon.log.rewriting import erased_at, plain, rows_of, sync_folder, write, written_at
 
 __all__ = ["Limits", "merge"]
 
@@ -47,6 +47,7 @@ class Part:
     bytes: int
     events: int
     schema: pa.Schema
+    erased: int | None
 
 
 def merge(folder: Path, sealed: Sequence[Sealed], covered: Sequence[Sealed], limits: Limits, now: int) -> Merged:
@@ -68,7 +69,8 @@ def merge(folder: Path, sealed: Sequence[Sealed], covered: Sequence[Sealed], lim
 
 def _part(file: Sealed) -> Part:
     told = pq.read_metadata(file.path)
-    return Part(file, file.path.stat().st_size, told.num_rows, plain(told.schema.to_arrow_schema()))
+    schema = told.schema.to_arrow_schema()
+    return Part(file, file.path.stat().st_size, told.num_rows, plain(schema), erased_at(schema))
 
 
 def _groups(parts: Sequence[Part], limits: Limits) -> Iterator[list[Part]]:
@@ -103,7 +105,8 @@ def _merged(folder: Path, group: Sequence[Part], now: int) -> Sealed:
     first, last = group[0].file.first, group[-1].file.last
     made = Sealed(folder / parquet_name(first, last), first, last)
     schema = pa.unify_schemas([one.schema for one in group])
-    write(made.path, schema, (conformed(table, schema) for table in rows_of(one.file for one in group)), now)
+    rows = (conformed(table, schema) for table in rows_of(one.file for one in group))
+    write(made.path, schema, rows, now, max((one.erased for one in group if one.erased is not None), default=None))
     return made
 
 

@@ -1,6 +1,7 @@
 """Writing sealed files from sealed files: whole under a scratch name first, then in place, and durable in each step.
 
-The file says in its metadata when it was written, by the log's clock: those that it stands for may go some time later.
+The file says in its metadata when it was written, by the log's clock: those that it stands for may go some time later;
+and when events were last erased from what it holds.
 """
 
 from __future__ import annotations
@@ -8,17 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gnomon.log.folder import Sealed
 
-__all__ = ["SCRATCH", "place", "plain", "rows_of", "sync_folder", "write", "written_at"]
+__all__ = ["SCRATCH", "erased_at", "place", "plain", "rows_of", "sync_folder", "write", "written_at"]
 
 SCRATCH = ".upkeep"
-WRITTEN = b"gnomon.written"
+WRITTEN, ERASED = b"gnomon.written", b"gnomon.erased"
 ROWS = 131_072
 """How many rows a row group has at least, but for the last: readers skip whole ones, and hold one at a time."""
 
@@ -36,7 +36,7 @@ def rows_of(files: Iterable[Sealed]) -> Iterator[pa.Table]:
                 yield pa.Table.from_batches([batch])
 
 
-def write(path: Path, schema: pa.Schema, rows: Iterable[pa.Table], now: int) -> None:
+def write(path: Path, schema: pa.Schema, rows: Iterable[pa.Table], now: int, erased: int | None = None) -> None:
     """Make a sealed file that appears whole.
 
     Args:
@@ -44,9 +44,11 @@ def write(path: Path, schema: pa.Schema, rows: Iterable[pa.Table], now: int) -> 
         schema: its columns.
         rows: its rows, in these columns.
         now: when it is written, µs.
+        erased: when events were last erased from what it holds, µs; None for never.
     """
     scratch = path.parent / SCRATCH
-    described = schema.with_metadata({WRITTEN: str(now).encode()})
+    told = {WRITTEN: str(now)} | ({} if erased is None else {ERASED: str(erased)})
+    described = schema.with_metadata(told)
     with pq.ParquetWriter(scratch, described, compression="zstd") as writer:
         for table in _in_groups(rows):
             writer.write_table(table, row_group_size=max(len(table), 1))
@@ -62,8 +64,12 @@ def place(path: Path, data: bytes) -> None:
 
 def written_at(path: Path) -> int | None:
     """When a file was written from others, µs; None for one that was not."""
-    told: Any = (pq.read_schema(path).metadata or {}).get(WRITTEN)
-    return None if told is None else int(told)
+    return _told(pq.read_schema(path), WRITTEN)
+
+
+def erased_at(schema: pa.Schema) -> int | None:
+    """When events were last erased from a file, µs, by its schema; None for never."""
+    return _told(schema, ERASED)
 
 
 def sync_folder(folder: Path) -> None:
@@ -73,6 +79,11 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _told(schema: pa.Schema, what: bytes) -> int | None:
+    told = (schema.metadata or {}).get(what)
+    return None if told is None else int(told)
 
 
 def _put(scratch: Path, path: Path) -> None:

@@ -17,7 +17,7 @@ from gnomon.log.folder import Sealed, begin_name
 from gnomon.log.rewriting import place, sync_folder
 from gnomon.log.spans import span_of
 
-__all__ = ["drop_trimmed", "trim"]
+__all__ = ["drop_trimmed", "trim", "trimmed_at"]
 
 
 def trim(folder: Path, sealed: Sequence[Sealed], begins: int, before: int, happened: str, now: int) -> Trimmed:
@@ -48,6 +48,14 @@ def drop_trimmed(folder: Path, begins: int) -> None:
         path.unlink()
     if gone:
         sync_folder(folder)
+
+
+def trimmed_at(folder: Path, begins: int) -> int | None:
+    """When a log was last trimmed, µs; None for never."""
+    if begins == 1:
+        return None
+    at: int = json.loads((folder / begin_name(begins)).read_bytes())["at"]
+    return at
 
 
 def _before(folder: Path, begins: int) -> Iterator[Path]:

@@ -23,8 +23,9 @@ from gnomon.log.folder import Contents, Sealed, contents, sealed_in
 from gnomon.log.locks import holding
 from gnomon.log.merging import Limits, merge
 from gnomon.log.reading import again
+from gnomon.log.rewriting import erased_at
 from gnomon.log.spans import joined, span_in, span_of
-from gnomon.log.trimming import drop_trimmed, trim
+from gnomon.log.trimming import drop_trimmed, trim, trimmed_at
 
 __all__ = ["Upkeep"]
 
@@ -80,6 +81,7 @@ class Upkeep:
             for column in (KNOWN, happened)
         }
         there = self.folder.iterdir() if self.folder.exists() else ()
+        went = [trimmed_at(self.folder, now.begins), *(erased_at(pq.read_schema(path)) for path in files)]
         return LogStatus(
             events=sum(pq.read_metadata(path).num_rows for path in files) + (len(tail) if tail else 0),
             bytes=sum(one.stat().st_size for one in there),
@@ -88,6 +90,7 @@ class Upkeep:
             position=now.position,
             known=spans[KNOWN],
             happened=spans[happened],
+            lessened=max((at for at in went if at is not None), default=None),
         )
 
     @contextmanager

@@ -330,4 +330,12 @@ class LogSuite(Suite):
         assert (found.events, found.begins, found.position) == (3, 1, 3)
         assert (found.known, found.happened) == ((1_000, 8_000), (300, 500))
         assert found.bytes > 0
-        assert log.status().happened is None
+        assert (log.status().happened, log.status().lessened) == (None, None)
+        log.erase({"number": 400})
+        clock.set(9_000)
+        log.merge()
+        assert log.status().lessened == 8_000
+        log.trim(600, "at")
+        assert log.status().lessened == 8_000
+        log.trim(7_000, "at")
+        assert log.status().lessened == (8_000 if log.status().begins == 1 else 9_000)
