@@ -128,7 +128,7 @@ class Eraser:
         for name in sources:
             if name not in known:
                 raise NotRegistered(kind="data source", name=name, known=known)
-        rejected = [one.name for one in self.rejects.iterdir()] if self.rejects.exists() else []
+        rejected = [one.name for one in self.rejects.iterdir() if one.is_dir()] if self.rejects.exists() else []
         wanted = set(sources) or {*known, *rejected}
         return Places(
             logs=tuple(sorted({*there, *pushed} & wanted)),

@@ -20,6 +20,7 @@ from typing import Any
 
 from gnomon.clock import to_micros
 from gnomon.errors import BackendError
+from gnomon.flows.files import sync_folder
 
 __all__ = ["Erasure", "Erasures"]
 
@@ -139,7 +140,7 @@ class Erasures:
                 file.write((b"" if whole else b"\n") + json.dumps(line).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-            self._sync_folder()
+            sync_folder(self._lines.parent)
         except OSError as wrong:
             raise self._failed(wrong) from wrong
 
@@ -160,17 +161,10 @@ class Erasures:
                 with suppress(FileExistsError):
                     os.link(scratch, self._salt)
                 scratch.unlink()
-                self._sync_folder()
+                sync_folder(self._lines.parent)
             return self._salt.read_bytes()
         except OSError as wrong:
             raise self._failed(wrong) from wrong
-
-    def _sync_folder(self) -> None:
-        handle = os.open(self._lines.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
     def _failed(self, wrong: OSError) -> BackendError:
         return BackendError(

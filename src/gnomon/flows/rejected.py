@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from gnomon.claims import left_behind
 from gnomon.core.matching import about
 from gnomon.errors import BackendError
-from gnomon.flows.files import replacing
+from gnomon.flows.files import replacing, sync_folder
 
 __all__ = ["erase_rejected"]
 
@@ -34,7 +34,9 @@ def erase_rejected(folder: Path, key: Mapping[str, Any]) -> int:
     """
     for scratch in left_behind(sorted(folder.glob(".*.tmp"))):  # half-written by a killed process
         scratch.unlink(missing_ok=True)
-    return sum(_without(path, key) for path in sorted(folder.glob("*.parquet")))
+    count = sum(_without(path, key) for path in sorted(folder.glob("*.parquet")))
+    sync_folder(folder)
+    return count
 
 
 def _without(path: Path, key: Mapping[str, Any]) -> int:
