@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gnomon.clock import Clock, SystemClock, to_micros
-from gnomon.config import REJECTED, RepoConfig, load
+from gnomon.config import ERASURES, REJECTED, RepoConfig, load
 from gnomon.contracts import plugins
 from gnomon.contracts.engine import Engine
-from gnomon.contracts.log import Logs
+from gnomon.contracts.log import Logs, LogStatus, Merged
 from gnomon.contracts.online import OnlineStore
 from gnomon.contracts.registry import Commit, Registry, Run, Snapshot
 from gnomon.definitions.catalog import Catalog
@@ -28,9 +28,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from gnomon.flows.apply import Plan
+    from gnomon.flows.erase import ErasureReport
+    from gnomon.flows.erasures import Erasure
     from gnomon.flows.explanation import Explanation
     from gnomon.flows.feed import Feeder
     from gnomon.flows.ingest import PushReport
+    from gnomon.flows.keep import TrimReport
+    from gnomon.flows.lag import SourceLag
     from gnomon.flows.materialize import Loader, Progress, Report
     from gnomon.flows.read import OnlineResponse, Reader
     from gnomon.flows.training import TrainingSet
@@ -309,6 +313,109 @@ class FeatureStore:
             feeder=self._feeder() if to in ("online", "online_and_offline") else None,
             clock=self.clock,
         )
+
+    def log_status(self, source: str | None = None) -> dict[str, LogStatus]:
+        """What the logs of pushed events hold: events, bytes, files, positions, from when to when.
+
+        Args:
+            source: only this source's; by default all, those of sources that are registered no more, too.
+
+        Raises:
+            NotRegistered: there is no such source, nor a log of that name.
+            BackendError: a log cannot be read.
+        """
+        from gnomon.flows.keep import status_of_logs
+
+        return status_of_logs(self.catalog(), self.logs, source)
+
+    def merge_log(self, source: str | None = None) -> dict[str, Merged]:
+        """Put small files of logs together into larger ones; no event, position or known time changes.
+
+        Args:
+            source: only this source's; by default all.
+
+        Raises:
+            NotRegistered: there is no such source, nor a log of that name.
+            ConflictError: somebody else keeps the log for too long.
+            BackendError: a log cannot be read or written; it is as good as before.
+        """
+        from gnomon.flows.keep import merge_logs
+
+        return merge_logs(self.catalog(), self.logs, source)
+
+    def trim_log(
+        self, source: str | None = None, before: Instant | None = None, *, force: bool = False
+    ) -> tuple[TrimReport, ...]:
+        """Let the oldest events of logs go, by whole files; none that a view's windows, or ttl, may still reach.
+
+        Args:
+            source: only this source's; by default all.
+            before: events go that happened and were known before this instant; by default those that are older than
+                `log: {retain: …}` says.
+            force: pass over views that may need any event, however old: lifetime windows, rows without a ttl.
+
+        Raises:
+            NotRegistered: there is no such push source.
+            RequestError: nothing says which events, or a view needs some of them.
+            ConfigError: a view needs events for longer than they are retained.
+            ConflictError: somebody else keeps the log for too long.
+        """
+        from gnomon.flows.keep import trim_logs
+
+        limit = None if before is None else to_micros(before)
+        retain = self.config.log_retain
+        return trim_logs(self.catalog(), self.logs, self.clock, source, before=limit, retain=retain, force=force)
+
+    def erase(self, entity: Mapping[str, Any], sources: Sequence[str] | None = None) -> ErasureReport:
+        """Erase all that is kept of one entity: events in logs, rejected rows, rows online; and write down that it was.
+
+        Killed in the middle, it is completed by asking for it again. Files of batch sources are the user's own: the
+        report says which have rows of the entity.
+
+        Args:
+            entity: its join keys: `{"user_id": 7}`; all rows go that have these, whatever other join keys they have.
+            sources: names of sources, if not all.
+
+        Raises:
+            RequestError: it is no entity.
+            NotRegistered: there is no such source.
+            BackendError: something cannot be written; erasing again completes it.
+            ConflictError: somebody else writes to a log for too long.
+        """
+        from gnomon.flows.erase import Eraser, erase
+        from gnomon.flows.erasures import Erasures
+
+        eraser = Eraser(
+            snapshot=self.snapshot(),
+            engine=self.engine,
+            logs=self.logs,
+            online=None if self.config.online_store is None else self.online,
+            rejects=self.repo_path / REJECTED,
+            record=Erasures(self.repo_path / ERASURES),
+            clock=self.clock,
+            by=_login_name(),
+        )
+        return erase(eraser, entity, sources)
+
+    def erasures(self) -> list[Erasure]:
+        """What was erased when and by whom, oldest first; one that was killed is not done."""
+        from gnomon.flows.erasures import Erasures
+
+        return Erasures(self.repo_path / ERASURES).all()
+
+    def source_lag(self, source: str | None = None) -> list[SourceLag]:
+        """How long after they happened events were known, source by source; for files that do not say, a delay.
+
+        Args:
+            source: only this source, and the files beside it; by default all.
+
+        Raises:
+            NotRegistered: there is no such source.
+            SourceError: files cannot be read.
+        """
+        from gnomon.flows.lag import source_lag
+
+        return source_lag(self.catalog(), self.engine, self.logs, source)
 
     def reproduce(self, made: pa.Table | str | Path) -> TrainingSet:
         """Ask a training set's question again, about the same rows and with the definitions and hindsight of then.

@@ -35,7 +35,7 @@ def test_every_exit_code_is_on_the_page(code: int) -> None:
     assert f"\n| {code} | " in (DOCS / "cli.md").read_text()
 
 
-@pytest.mark.parametrize("key", [*KEYS, *IGNORED, *NOT_YET, "registry_type", "cache_ttl_seconds"])
+@pytest.mark.parametrize("key", [*KEYS, *IGNORED, *NOT_YET, "registry_type", "cache_ttl_seconds", "retain"])
 def test_every_key_is_on_the_page(key: str) -> None:
     assert f"`{key}`" in (DOCS / "configuration.md").read_text()
 

@@ -43,7 +43,7 @@ def check(words: list[str]) -> None:
     rest = hoisted(words)
     while True:
         context = group.make_context(group.name or "gnomon", rest, parent=parent)
-        if not isinstance(group, click.Group):
+        if not isinstance(group, click.Group) or (group.invoke_without_command and not context.args):
             return
         name, found, rest = group.resolve_command(context, [*context._protected_args, *context.args])
         assert found is not None, name

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from gnomon import __version__
@@ -65,7 +63,7 @@ def teardown(run: Session, yes: bool) -> None:
     """
     with run.store() as store:
         if not yes:
-            _confirm(f"Remove project {store.project!r} from its registry and online store?")
+            show.confirm(f"Remove project {store.project!r} from its registry and online store?")
         store.teardown()
         show.answer(run, {"removed": store.project}, lambda: click.echo(f"Removed project {store.project!r}."))
 
@@ -79,11 +77,3 @@ def version(run: Session) -> None:
 
 FIRST = (init, demo)
 LAST = (teardown, version)
-
-
-def _confirm(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise click.UsageError("nobody is there to be asked; add --yes.")
-    if not click.confirm(question, err=True):
-        click.echo("Nothing was removed.", err=True)
-        sys.exit(1)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gnomon.cli.session import Session
     from gnomon.flows.progress import Progress
 
-__all__ = ["answer", "cell", "plain", "progress", "table"]
+__all__ = ["answer", "cell", "confirm", "plain", "progress", "table"]
 
 
 def answer(session: Session, document: Any, say: Callable[[], object]) -> None:
@@ -91,6 +91,15 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str = "N
     for row in cells:
         made.add_row(*row)
     console.print(made)
+
+
+def confirm(question: str) -> None:
+    """Ask whether to remove something; where the answer is no, or nobody is there, leave."""
+    if not sys.stdin.isatty():
+        raise click.UsageError("nobody is there to be asked; add --yes.")
+    if not click.confirm(question, err=True):
+        click.echo("Nothing was removed.", err=True)
+        sys.exit(1)
 
 
 @contextlib.contextmanager

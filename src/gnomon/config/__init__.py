@@ -11,11 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib import metadata
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from gnomon.clock import duration
 from gnomon.config.secrets import masked
 from gnomon.config.yaml_file import read
 from gnomon.definitions.base import FrozenMap, check_name, put
@@ -28,6 +30,8 @@ HOME = ".gnomon"
 """Where everything lives that the configuration gives no place to, inside the repo."""
 REJECTED = f"{HOME}/rejected"
 """Where rows are kept that were pushed and not right."""
+ERASURES = f"{HOME}/erasures"
+"""Where it is written down that entities were erased: files that begin so."""
 
 KEYS = (
     "project",
@@ -96,6 +100,7 @@ class RepoConfig:
         online_store: where features are read from at request time; None for nowhere.
         offline_store: the engine that reads sources.
         log: where pushed events are kept.
+        log_retain: how long at least; older ones may be trimmed. None for all of them, for ever.
         provider: `local`.
         cache_ttl_seconds: how long a reader may go on with the definitions it has; 0 for ever.
         entity_key_serialization_version: accepted as Feast's, and without effect: keys have gnomon's own encoding.
@@ -114,6 +119,7 @@ class RepoConfig:
     online_store: Backend | None = field(default_factory=lambda: _online_store({}))
     offline_store: Backend = field(default_factory=lambda: _offline_store({}))
     log: Backend = field(default_factory=lambda: _log({}))
+    log_retain: timedelta | None = None
     provider: str = "local"
     cache_ttl_seconds: int = 600
     entity_key_serialization_version: int | None = None
@@ -182,7 +188,8 @@ def _from_values(path: Path, values: dict[str, Any], repo: Path) -> RepoConfig:
         online = values.get("online_store", {})
         given["online_store"] = None if online in _NONE else _online_store(_mapping("online_store", "type", online))
         given["offline_store"] = _offline_store(_mapping("offline_store", "type", given.get("offline_store", {})))
-        given["log"] = _log(_mapping("log", "path", given.get("log", {})))
+        given["log"] = _log(log := _mapping("log", "path", given.get("log", {})))
+        given["log_retain"] = _retain(log.get("retain"))
         return RepoConfig(repo_path=repo, ignored=tuple(key for key in values if key not in KEYS), **given)
     except ConfigError as wrong:
         raise ConfigError(f"{path}: {wrong.what}", instead=wrong.instead, hint=wrong.hint, **wrong.facts) from None
@@ -239,10 +246,21 @@ def _offline_store(given: Mapping[str, Any]) -> Backend:
 
 def _log(given: Mapping[str, Any]) -> Backend:
     options = dict(given)
+    options.pop("retain", None)
     kind = options.pop("type", "embedded")
     if kind == "embedded":
         options.setdefault("path", f"{HOME}/log")
     return _known("log", "logs", kind, options)
+
+
+def _retain(given: Any) -> timedelta | None:
+    try:
+        found = None if given is None else duration(given)
+    except ValueError as wrong:
+        raise ConfigError(f"log: retain: {wrong}.", hint="write a duration such as '400d'.") from None
+    if found is not None and found <= timedelta(0):
+        raise ConfigError(f"log: retain is {given!r}.", hint="leave it out to keep all events for ever.")
+    return found
 
 
 def _known(key: str, group: str, kind: Any, options: Mapping[str, Any]) -> Backend:

@@ -5,18 +5,19 @@ An engine runs the plan it is given (`gnomon.plan.as_of`); it has no as-of rule,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gnomon.definitions.sources import FileSource
+from gnomon.definitions.sources import FileSource, Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from gnomon.plan.questions import EventsQuestion, LoadQuestion, TrainingQuestion
+    from gnomon.plan.questions import EventsQuestion, LoadQuestion, LogPrefix, TrainingQuestion
 
-__all__ = ["Engine", "EngineCapabilities", "SourceFile"]
+__all__ = ["Engine", "EngineCapabilities", "Lags", "SourceFile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,25 @@ class SourceFile:
     path: str
     size: int
     modified: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lags:
+    """How long after they happened rows were known: known time − event time, in µs.
+
+    Args:
+        rows: how many rows have both times.
+        timeless: how many have no known time of their own.
+        quantiles: one per share asked for, each a lag that a row has; empty where no row has both times.
+        longest: the greatest lag; None where no row has both times.
+        negative: how many rows are dated after they were known.
+    """
+
+    rows: int
+    timeless: int = 0
+    quantiles: tuple[int, ...] = ()
+    longest: int | None = None
+    negative: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +114,13 @@ class Engine(Protocol):
         `__gone` (a delete) where the source has ids and operations; what the view looks at; `where:…`, whether that
         condition of an aggregation is true; and, where places are asked for, `__file` and `__row` (from 0), or
         `__position`, and whatever else a log says of an event in columns that begin with two underscores.
+        """
+        ...
+
+    def lags(self, source: Source, shares: Sequence[float], events: LogPrefix | None = None) -> Lags:
+        """How late a source's rows were known: of files with a column of known times, or of a log's events.
+
+        A quantile is the smallest lag that at least such a share of rows does not exceed.
         """
         ...
 

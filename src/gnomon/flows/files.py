@@ -12,7 +12,16 @@ from pathlib import Path
 from gnomon.claims import hold, left_behind
 from gnomon.errors import BackendError
 
-__all__ = ["replacing"]
+__all__ = ["replacing", "sync_folder"]
+
+
+def sync_folder(folder: Path) -> None:
+    """Make durable which names there are in a folder."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager

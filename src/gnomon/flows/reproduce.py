@@ -1,7 +1,8 @@
 """Make a training set again, from what it says about itself.
 
 A set carries its question: the features, the version of the registry they were defined in, `as_known`, and the files
-that were read. Those files and no others are read again; one that is no longer what it was is named.
+that were read. Those files and no others are read again; one that is no longer what it was is named, and so is a log
+from which events went since.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gnomon.clock import Clock
+from gnomon.clock import Clock, to_micros
 from gnomon.contracts.engine import Engine
 from gnomon.contracts.log import Logs
 from gnomon.contracts.registry import Registry
@@ -27,7 +28,7 @@ __all__ = ["SourceChangedWarning", "reproduce"]
 
 
 class SourceChangedWarning(UserWarning):
-    """A file that a training set was made from is no longer what it was."""
+    """A file, or a log, that a training set was made from is no longer what it was."""
 
 
 def reproduce(
@@ -61,6 +62,12 @@ def reproduce(
             SourceChangedWarning,
             stacklevel=3,
         )
+    if lessened := _lessened(told, logs):
+        warnings.warn(
+            f"events were trimmed or erased since, from the log of {listing(lessened)}; so answers may differ.",
+            SourceChangedWarning,
+            stacklevel=3,
+        )
     return get_historical_features(
         snapshot,
         engine,
@@ -73,6 +80,14 @@ def reproduce(
         logs=logs,
         until=told.get("logs", {}),
     )
+
+
+def _lessened(told: Mapping[str, Any], logs: Logs | None) -> list[str]:
+    """The push sources from whose logs events went since a training set was made."""
+    made_at = to_micros(told["made_at"])
+    names = sorted(told.get("logs", {})) if logs is not None else []
+    went = {name: logs.log(name).status().lessened for name in names if logs is not None}
+    return [name for name, at in went.items() if at is not None and at >= made_at]
 
 
 def _opened(made: pa.Table | str | Path) -> tuple[pa.Table, Mapping[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +60,7 @@ class TrainingSet:
         question: what is asked of these.
         engine: who answers.
         metadata: what is needed to ask again: registry version, view fingerprints, files read, `as_known`, when.
+        logs: have the pushed events.
     """
 
     spine: Spine
@@ -67,6 +68,7 @@ class TrainingSet:
     question: TrainingQuestion
     engine: Engine
     metadata: Mapping[str, Any]
+    logs: Logs | None = None
     _features: pa.Table | None = field(default=None, init=False, repr=False)
 
     def __repr__(self) -> str:
@@ -180,7 +182,14 @@ class TrainingSet:
         return self._features
 
     def _asked(self) -> pa.RecordBatchReader:
-        return self.engine.training_set(self.narrow, self.question)
+        prefixes = {name: self._still_there(name, prefix) for name, prefix in self.question.logs.items()}
+        return self.engine.training_set(self.narrow, replace(self.question, logs=prefixes))
+
+    def _still_there(self, name: str, prefix: LogPrefix) -> LogPrefix:
+        """The same events of a log, though their files were merged, or written again, since the question was asked."""
+        if self.logs is None or all(Path(file).exists() for file in prefix.files):
+            return prefix
+        return self.logs.log(name).prefix(prefix.position)
 
     def _schema(self, given: pa.Schema, features: pa.Schema) -> pa.Schema:
         text = json.dumps(self.metadata, sort_keys=True)
@@ -265,7 +274,7 @@ def get_historical_features(
         "full_feature_names": full_feature_names,
         **_metadata(snapshot, engine, question, narrow["t"], asked_at),
     }
-    return TrainingSet(spine, narrow, asked, engine, told)
+    return TrainingSet(spine, narrow, asked, engine, told, logs)
 
 
 def _prefixes(views: Iterable[ViewQuestion], logs: Logs | None, until: Mapping[str, int]) -> dict[str, LogPrefix]:

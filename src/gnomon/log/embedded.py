@@ -6,38 +6,40 @@ events are written as Parquet, which anybody can read, and a new segment begins.
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gnomon.clock import Clock, duration, micros_of
-from gnomon.contracts.log import KNOWN, NO_OFFSETS, POSITION, Appended
+from gnomon.contracts.log import NO_OFFSETS, Appended, Erased, LogStatus, Merged, Trimmed
 from gnomon.contracts.plugins import Context, check_options
-from gnomon.errors import BackendError, ConfigError, ConflictError, RequestError, listing
+from gnomon.errors import ConfigError, ConflictError, RequestError, listing
+from gnomon.log.failing import failing
 from gnomon.log.folder import Contents, Sealed, contents, parquet_name, segment_name, segment_start
 from gnomon.log.framing import frame, frames
+from gnomon.log.locks import holding
+from gnomon.log.merging import Limits
+from gnomon.log.names import Names
+from gnomon.log.reading import read
+from gnomon.log.upkeep import Upkeep
+from gnomon.log.watch import Watch
 from gnomon.plan.questions import LogPrefix
-
-try:
-    import fcntl
-except ModuleNotFoundError:  # where there are no such locks, one process at a time is up to the user
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["EmbeddedLog", "EmbeddedLogs"]
 
 SEAL_BYTES = 8 << 20
 SEAL_AGE = "1h"
 WAIT = "10s"
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+MERGE_BYTES = 128 << 20
+MERGE_EVENTS = 5_000_000
+MERGE_GRACE = "1d"
+OPTIONS = ("path", "seal_bytes", "seal_age", "wait", "merge_bytes", "merge_events", "merge_grace")
 LOCK, SCRATCH = "lock", ".scratch"
 _sync = getattr(os, "fdatasync", os.fsync)
 
@@ -47,7 +49,8 @@ class EmbeddedLogs:
 
     Args:
         options: `path`, the folder of the folders; `seal_bytes` and `seal_age`, how large and how old (by the clock, at
-            an append) a segment gets before it is sealed; `wait`, how long a writer waits for another.
+            an append) a segment gets before it is sealed; `wait`, how long a writer waits for another; `merge_bytes`
+            and `merge_events`, how large files get that are merged; `merge_grace`, how long those stay that were.
         context: the repo; a relative path starts at its folder.
 
     Raises:
@@ -55,20 +58,31 @@ class EmbeddedLogs:
     """
 
     def __init__(self, options: Mapping[str, Any], context: Context) -> None:
-        check_options("log", options, ("path", "seal_bytes", "seal_age", "wait"))
+        check_options("log", options, OPTIONS)
         self._folder = context.repo_path.absolute() / str(options.get("path", ".gnomon/log"))
         self._clock = context.clock
         self._limits = {
-            "seal_bytes": _whole(options.get("seal_bytes", SEAL_BYTES)),
+            "seal_bytes": _whole("seal_bytes", options.get("seal_bytes", SEAL_BYTES)),
             "seal_age": _micros("seal_age", options.get("seal_age", SEAL_AGE)),
             "wait": _micros("wait", options.get("wait", WAIT)),
         }
+        self._merging = Limits(
+            bytes=_whole("merge_bytes", options.get("merge_bytes", MERGE_BYTES)),
+            events=_whole("merge_events", options.get("merge_events", MERGE_EVENTS)),
+            grace=_micros("merge_grace", options.get("merge_grace", MERGE_GRACE)),
+        )
         self._logs: dict[str, EmbeddedLog] = {}
 
     def log(self, source: str) -> EmbeddedLog:
         """The log of a source; its folder is made by the first append."""
-        made = EmbeddedLog(self._folder / source, self._clock, **self._limits)
+        made = EmbeddedLog(self._folder / source, self._clock, **self._limits, merging=self._merging)
         return self._logs.setdefault(source, made)
+
+    def names(self) -> list[str]:
+        """The sources that have a log, registered still or not, ordered."""
+        with failing(self._folder):
+            there = self._folder.iterdir() if self._folder.exists() else ()
+            return sorted(one.name for one in there if one.is_dir())
 
     def close(self) -> None:
         """Close all of them."""
@@ -86,15 +100,20 @@ class EmbeddedLog:
         seal_bytes: how many bytes a segment gets before it is sealed.
         seal_age: how old its first event gets, µs.
         wait: how long to wait for another writer, µs.
+        merging: how large files get that are merged.
     """
 
-    def __init__(self, folder: Path, clock: Clock, *, seal_bytes: int, seal_age: int, wait: int) -> None:
+    def __init__(
+        self, folder: Path, clock: Clock, *, seal_bytes: int, seal_age: int, wait: int, merging: Limits
+    ) -> None:
         self._folder, self._clock, self._wait = folder, clock, wait
         self._seal_bytes, self._seal_age = seal_bytes, seal_age
         self._seal_from = 0
         self._thread = threading.Lock()
         self._handle: int | None = None
         self._now = Contents()
+        self._names, self._watch = Names(folder), Watch(folder)
+        self._upkeep = Upkeep(folder=folder, clock=clock, wait=wait, limits=merging)
 
     def append(self, batch: pa.Table, offsets: Mapping[str, int] = NO_OFFSETS) -> Appended:
         """Stamp events and make them durable, all or none, together with their offsets."""
@@ -114,36 +133,25 @@ class EmbeddedLog:
 
     def read(self, since: int = 0, until: int | None = None) -> pa.RecordBatchReader:
         """The events after one position, up to another or to the end, in order, as they are when it is called."""
-        with _failing(self._folder):
-            found = contents(self._folder)
-            last = found.position if until is None else min(until, found.position)
-            sealed = [one for one in found.sealed if one.last > since and one.first <= last]
-            tail = found.tail()
-            schemas = [pq.read_schema(one.path).remove_metadata() for one in sealed]
-            schemas += [] if tail is None else [tail.schema]
-            schema = pa.unify_schemas(schemas, promote_options="permissive") if schemas else _STAMPS
-        return pa.RecordBatchReader.from_batches(schema, self._batches(sealed, tail, since, last, schema))
+        with failing(self._folder):
+            return read(self._watch, since, until, self._folder)
 
     def prefix(self, until: int | None = None) -> LogPrefix:
         """The events up to a position, or all: sealed files, and a table of the rest."""
-        with _failing(self._folder):
-            found = contents(self._folder)
-            last = found.position if until is None else min(until, found.position)
-            tail = found.tail()
-        if tail is not None:
-            tail = tail.filter(pc.less_equal(tail[POSITION], last))
-        files = tuple(str(one.path) for one in found.sealed if one.first <= last)
-        return LogPrefix(files=files, tail=tail if tail is not None and len(tail) else None, position=last)
+        with failing(self._folder):
+            found = self._watch.between(0, until)
+        files = tuple(str(one.path) for one in found.sealed)
+        return LogPrefix(files=files, tail=found.rows if found.rows else None, position=found.last)
 
     def position(self) -> int:
         """The position of the last event; 0 where there is none."""
-        with _failing(self._folder):
-            return contents(self._folder).position
+        with failing(self._folder):
+            return self._watch.position()
 
     def offsets(self) -> dict[str, int]:
         """The greatest offset of each producer."""
-        with _failing(self._folder):
-            return contents(self._folder).offsets
+        with failing(self._folder):
+            return self._watch.offsets()
 
     def seal(self) -> None:
         """Write the events of the open segment as Parquet, and begin the next."""
@@ -151,54 +159,70 @@ class EmbeddedLog:
             now = self._caught_up()
             if now.events:
                 self._begun(now.schema)
+            if (scratch := self._folder / SCRATCH).is_file():  # a killed writer may have left events in it
+                scratch.unlink()
+
+    def status(self, happened: str = "") -> LogStatus:
+        """How much there is, and from when to when."""
+        return self._upkeep.status(happened)
+
+    def merge(self) -> Merged:
+        """Put small files together into larger ones, every event as it was, at its position."""
+        return self._upkeep.merge()
+
+    def trim(self, before: int, happened: str) -> Trimmed:
+        """Let the oldest events go, as far as all of them happened and were known before an instant."""
+        return self._upkeep.trim(before, happened)
+
+    def erase(self, entity: Mapping[str, Any]) -> Erased:
+        """Let all events of one entity go, up to the newest."""
+        if not self._folder.exists():
+            return Erased()
+        self.seal()
+        return self._upkeep.erase(entity)
 
     def close(self) -> None:
         """Release files; the log opens them again if it is used again."""
         with self._thread:
             self._forget()
+        self._watch.close()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Be the only writer, of this process and of all others."""
-        with self._thread, _failing(self._folder):
+        with self._thread, failing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                self._wait_for(handle)
-                yield
-            except BaseException:
-                self._forget()
-                raise
-            finally:
-                os.close(handle)
-
-    def _wait_for(self, handle: int) -> None:
-        deadline = time.monotonic() + self._wait / 1e6
-        while fcntl:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise ConflictError(
-                        f"somebody else has been writing to the log in {self._folder} for {self._wait / 1e6:g} s.",
-                        hint="try again; if it goes on, look which process it is, or raise log: wait.",
-                    ) from None
-                time.sleep(0.002)
+            with holding(self._folder / LOCK, self._wait, "writing to"):
+                try:
+                    yield
+                except BaseException:
+                    self._forget()
+                    raise
 
     def _caught_up(self) -> Contents:
         """What the log holds now, others' appends included, and nothing torn at its end."""
         now = self._now
-        if self._handle is None or now.segment is None or not _is(now.segment, now.inode, now.end):
+        if not self._is_current():
             self._forget()
             now = self._now = contents(self._folder)
             if now.segment is not None:
                 self._open(now.segment)
+                self._drop_all_segments_but(now.segment)
                 if now.torn:
                     self._cut()
-            elif now.sealed:
+            elif now.schema is not None:
                 self._begun(now.schema)
         return now
+
+    def _is_current(self) -> bool:
+        """Whether nobody wrote to the segment since, nor began the next."""
+        now = self._now
+        if self._handle is None or now.segment is None or not _is(now.segment, now.inode, now.end):
+            return False
+        if self._names.hold():
+            return True
+        with self._names.looking():
+            return [*self._folder.glob("*.segment")] == [now.segment]
 
     def _next_stamp(self) -> int:
         now, last = self._clock.now(), self._now.known
@@ -212,9 +236,7 @@ class EmbeddedLog:
             now = self._sealed_file()
         path = self._folder / segment_name(now.position + 1)
         self._place(path, segment_start(schema, now.position, now.known, now.offsets))
-        for old in self._folder.glob("*.segment"):
-            if old != path:
-                old.unlink()
+        self._drop_all_segments_but(path)
         self._forget()
         self._open(path)
         now.segment, now.schema, now.events, now.torn = path, schema.remove_metadata(), [], False
@@ -283,6 +305,12 @@ class EmbeddedLog:
         scratch.rename(path)
         self._sync_folder()
 
+    def _drop_all_segments_but(self, path: Path) -> None:
+        """What others held is sealed; a writer that was killed may have left them."""
+        for old in self._folder.glob("*.segment"):
+            if old != path:
+                old.unlink()
+
     def _sync_folder(self) -> None:
         handle = os.open(self._folder, os.O_RDONLY)
         try:
@@ -297,48 +325,6 @@ class EmbeddedLog:
         if self._handle is not None:
             os.close(self._handle)
         self._handle, self._now = None, Contents()
-
-    def _batches(
-        self, sealed: list[Sealed], tail: pa.Table | None, since: int, last: int, schema: pa.Schema
-    ) -> Iterator[pa.RecordBatch]:
-        def wanted(batch: Any) -> Iterator[pa.RecordBatch]:
-            at = batch[POSITION]
-            kept = batch.filter(pc.and_(pc.greater(at, since), pc.less_equal(at, last)))
-            table = kept if isinstance(kept, pa.Table) else pa.Table.from_batches([kept])
-            for name in schema.names:
-                if name not in table.column_names:
-                    table = table.append_column(name, pa.nulls(len(table), schema.field(name).type))
-            yield from table.select(schema.names).cast(schema).to_batches()
-
-        with _failing(self._folder):
-            for one in sealed:
-                with pq.ParquetFile(one.path) as file:
-                    for batch in file.iter_batches():
-                        yield from wanted(batch)
-            if tail is not None:
-                yield from wanted(tail)
-
-
-_STAMPS = pa.schema([(POSITION, pa.int64()), (KNOWN, pa.timestamp("us", "UTC"))])
-
-
-@contextmanager
-def _failing(folder: Path) -> Iterator[None]:
-    """Say in gnomon's words what the system says."""
-    try:
-        yield
-    except OSError as wrong:  # Arrow's errors about files are of that kind, too
-        full = wrong.errno in NO_ROOM
-        raise BackendError(
-            f"the log in {folder} cannot be used: {'the disk is full' if full else wrong}.",
-            instead="Nothing of what was being appended is in it." if full else None,
-            hint="make room, then push again." if full else "is the folder there, readable and writable?",
-            path=str(folder),
-        ) from wrong
-    except pa.ArrowException as wrong:
-        raise BackendError(
-            f"the log in {folder} cannot be read.", instead=str(wrong), hint="put its files back from a copy."
-        ) from wrong
 
 
 def _is(path: Path, inode: int, size: int) -> bool:
@@ -383,9 +369,9 @@ def _message(batch: pa.Table) -> pa.Buffer:
     return made.serialize()
 
 
-def _whole(value: Any) -> int:
+def _whole(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"log: seal_bytes is {value!r}.", hint="write a whole number of bytes from 1.")
+        raise ConfigError(f"log: {name} is {value!r}.", hint="write a whole number from 1.")
     return value
 
 

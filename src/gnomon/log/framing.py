@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Frame", "frame", "frames", "is_broken_inside"]
+__all__ = ["HEADER", "Frame", "frame", "frames", "is_broken_inside"]
 
 MAGIC = b"gnL1"
 HEADER = struct.Struct("<4sIQQqI4x")

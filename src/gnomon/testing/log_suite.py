@@ -26,7 +26,7 @@ from gnomon.contracts.log import KNOWN, POSITION, Log
 from gnomon.errors import ConflictError, RequestError
 from gnomon.testing.gaps import Suite
 
-__all__ = ["LogSuite", "Open", "events", "stamps"]
+__all__ = ["LogSuite", "Open", "events", "stamps", "timed"]
 
 Open = Callable[[Clock], Log]
 
@@ -34,6 +34,12 @@ Open = Callable[[Clock], Log]
 def events(*numbers: int) -> pa.Table:
     """Events that can be told apart."""
     return pa.table({"number": pa.array(numbers, pa.int64()), "text": [f"event {one}" for one in numbers]})
+
+
+def timed(*instants: int) -> pa.Table:
+    """Events that happened at these instants, µs; each has its instant for a number, too."""
+    at = pa.array(instants, pa.int64()).cast(pa.timestamp("us", "UTC"))
+    return events(*instants).append_column("at", at)
 
 
 def stamps(log: Log, since: int = 0, until: int | None = None) -> list[tuple[int, int, int]]:
@@ -237,3 +243,99 @@ class LogSuite(Suite):
         assert [position for position, _, _ in found] == list(range(1, 121))
         assert sorted(number for _, _, number in found) == sorted([*range(20)] * 6)
         assert all(found[at][2] == found[at + 1][2] for at in range(0, 120, 2))
+
+    def test_merging_changes_no_event(self, log: Log, open_log: Open, clock: ManualClock) -> None:
+        """Nor a position, nor a known time; who took names of files before goes on reading."""
+        log.append(events(0), {"p": 1})
+        for number in range(1, 12):
+            log.append(events(number, number))
+            log.append(events(number).append_column("more", pa.array([number])))
+            if number % 2:
+                log.seal()
+        expected, before = log.read().read_all(), log.prefix()
+        log.merge()
+        for one in (log, open_log(clock)):
+            with closing(one):
+                assert one.read().read_all().to_pylist() == expected.to_pylist()
+                assert (one.position(), one.offsets()) == (34, {"p": 1})
+                assert len(one.prefix().files) <= len(before.files)
+                assert one.append(events(1), {"p": 1}).duplicate
+        rows = [row for path in before.files for row in pq.read_table(path)["number"].to_pylist()]
+        rows += before.tail["number"].to_pylist() if before.tail else []
+        assert rows == expected["number"].to_pylist()
+
+    def test_a_trimmed_log_goes_on_where_it_was(self, open_log: Open, clock: ManualClock) -> None:
+        """The oldest events go, none that happened or was known later; no position and no known time comes again."""
+        with closing(open_log(clock)) as log:
+            for known, happened in ((2_000, 10), (3_000, 20), (4_000, 9_000), (5_000, 30)):
+                clock.set(known)
+                log.append(timed(happened), {"p": known})
+                log.seal()
+            log.append(timed(40))
+            assert log.trim(2_000, "at").events == 0
+            done = log.trim(3_000, "at")
+            assert (done.events, done.begins) == (1, 2)
+            assert log.trim(4_500, "at").begins == 3, "the third event happened at 9,000"
+            assert log.trim(4_500, "at").events == 0
+        with closing(open_log(clock)) as log:
+            assert [(position, number) for position, _, number in stamps(log)] == [(3, 9_000), (4, 30), (5, 40)]
+            assert (log.position(), log.offsets()) == (5, {"p": 5_000})
+            log.trim(100_000, "at")
+            log.seal()
+            log.trim(100_000, "at")
+        with closing(open_log(clock)) as log:
+            assert stamps(log) == []
+            assert log.prefix().files == ()
+            assert log.append(timed(50), {"p": 5_000}).duplicate
+            added = log.append(timed(50), {"p": 5_001})
+            assert (added.first, added.known) == (6, 5_002)
+            assert [position for position, _, _ in stamps(log)] == [6]
+
+    def test_what_is_erased_is_gone_and_the_rest_stays_where_it_is(self, open_log: Open, clock: ManualClock) -> None:
+        """Sealed or not; erasing again finds nothing, and a later event of the entity is an event like any other."""
+        with closing(open_log(clock)) as log:
+            log.append(events(7, 8), {"p": 1})
+            log.seal()
+            log.append(events(7))
+            log.seal()
+            log.append(events(9, 7, 9))
+            before = stamps(log)
+            done = log.erase({"number": "7"})
+            assert (done.events, done.position) == (3, 6)
+            assert log.erase({"number": 7}).events == 0
+            assert log.erase({"number": 9, "text": "event 8"}).events == 0
+            assert log.erase({"number": 8, "nowhere": 8}).events == 0
+        with closing(open_log(clock)) as log:
+            expected = [one for one in before if one[2] != 7]
+            assert stamps(log) == expected
+            assert [position for position, _, _ in expected] == [2, 4, 6]
+            for since in range(7):
+                assert stamps(log, since, 5) == [one for one in expected if since < one[0] <= 5]
+            assert (log.position(), log.offsets()) == (6, {"p": 1})
+            assert (log.append(events(7)).first, log.status().events) == (7, 4)
+            log.erase({"number": 7})
+            log.merge()
+            assert stamps(log) == expected
+            assert log.append(events(6)).first == 8
+
+    def test_a_log_says_what_it_holds(self, log: Log, clock: ManualClock) -> None:
+        """Events, the room they take, and from when to when."""
+        assert log.status("at").events == 0
+        assert (log.merge().files, log.trim(9, "at").events, log.erase({"number": 1}).events) == (0, 0, 0)
+        log.append(timed(500, 300))
+        log.seal()
+        clock.set(8_000)
+        log.append(timed(400))
+        found = log.status("at")
+        assert (found.events, found.begins, found.position) == (3, 1, 3)
+        assert (found.known, found.happened) == ((1_000, 8_000), (300, 500))
+        assert found.bytes > 0
+        assert (log.status().happened, log.status().lessened) == (None, None)
+        log.erase({"number": 400})
+        clock.set(9_000)
+        log.merge()
+        assert log.status().lessened == 8_000
+        log.trim(600, "at")
+        assert log.status().lessened == 8_000
+        log.trim(7_000, "at")
+        assert log.status().lessened == (8_000 if log.status().begins == 1 else 9_000)

@@ -23,14 +23,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gnomon import types
-from gnomon.contracts.engine import EngineCapabilities, SourceFile
+from gnomon.contracts.engine import EngineCapabilities, Lags, SourceFile
 from gnomon.contracts.plugins import Context, check_options
 from gnomon.core.columns import of_integers
 from gnomon.core.kernel.parts import Answers
 from gnomon.definitions.sources import FileSource, Source, file_sources
 from gnomon.definitions.views import FeatureView
 from gnomon.engines.duckdb.events import KEYS, event_schema, events_query
-from gnomon.engines.duckdb.origins import Beside, Files, LogEvents, Origin
+from gnomon.engines.duckdb.lags import lags_of
+from gnomon.engines.duckdb.origins import Beside, Files, LogEvents, Origin, log_table
 from gnomon.engines.duckdb.scan import literal, quoted, reader, source_files
 from gnomon.engines.duckdb.spill import Spill
 from gnomon.engines.duckdb.windowed import WindowedView
@@ -226,6 +227,18 @@ class DuckDBEngine:
             con.close()
             raise
         return pa.RecordBatchReader.from_batches(schema, _streamed(con, batches, schema, source))
+
+    @_interruptible()
+    def lags(self, source: Source, shares: Sequence[float], events: LogPrefix | None = None) -> Lags:
+        """How late a source's rows were known: of files with a column of known times, or of a log's events."""
+        with closing(self._connect()) as con, _reading(source):
+            if isinstance(source, FileSource):
+                shown, table = source, reader(source, self._paths(source))
+            else:
+                shown, table = log_table(con, source, events or LogPrefix(), f"log_{next(_numbers)}")
+            found = con.sql(f"select * from {table} limit 0")
+            names = [shown.field_mapping.get(name, name) for name in found.columns]
+            return lags_of(con, shown, dict(zip(names, map(str, found.types), strict=True)), table, shares)
 
     @contextmanager
     def together(self) -> Iterator[None]:

@@ -23,7 +23,7 @@ from gnomon.plan.events import FILE, PLACES, ROW
 from gnomon.plan.questions import LogPrefix, Through
 from gnomon.types import FeatureType, arrow_schema
 
-__all__ = ["Beside", "Files", "LogEvents", "Origin"]
+__all__ = ["Beside", "Files", "LogEvents", "Origin", "log_table"]
 
 
 class Origin(Protocol):
@@ -132,26 +132,7 @@ class LogEvents:
     ) -> None:
         self._con, self._view, self._prefix = con, view, prefix
         self._dtypes = {one.name: one.dtype for one in source.schema}
-        self._source = FileSource(
-            path="log",
-            name=source.name,
-            timestamp_field=source.timestamp_field,
-            created_timestamp_column=KNOWN,
-            event_id=source.event_id,
-            operation=source.operation,
-        )
-        # Older events may lack columns declared since; an empty table has them all.
-        declared = pa.schema(
-            [(POSITION, pa.int64()), (KNOWN, pa.timestamp("us", "UTC")), *arrow_schema(self._dtypes.items())]
-        )
-        parts = [declared.empty_table()] if prefix.tail is None else [declared.empty_table(), prefix.tail]
-        tables = [f"{name}_{place}" for place in range(len(parts))]
-        for table, part in zip(tables, parts, strict=True):
-            con.register(table, part)
-        if prefix.files:
-            tables.append(f"read_parquet([{', '.join(map(literal, prefix.files))}], union_by_name = true)")
-        united = " union all by name ".join(f"select * from {table}" for table in tables)
-        self._table = f"(select * from ({united}) where {POSITION} <= {prefix.position})"
+        self._source, self._table = log_table(con, source, prefix, name)
         self._columns = _columns(con, view, self._source, self._table)
         self._told = sorted(name for name in self._columns if name.startswith("__") and name not in (POSITION, KNOWN))
 
@@ -181,6 +162,38 @@ class LogEvents:
     def most_rows(self, bytes_a_row: int) -> int:
         """Positions count rows."""
         return self._prefix.position
+
+
+def log_table(
+    con: duckdb.DuckDBPyConnection, source: PushSource, prefix: LogPrefix, name: str
+) -> tuple[FileSource, str]:
+    """A log's events as a source, and what DuckDB reads them from.
+
+    Args:
+        con: a connection; the events that are in no file are shown to it.
+        source: the log's source.
+        prefix: what of the log counts.
+        name: a name that no other table of the database has.
+    """
+    shown = FileSource(
+        path="log",
+        name=source.name,
+        timestamp_field=source.timestamp_field,
+        created_timestamp_column=KNOWN,
+        event_id=source.event_id,
+        operation=source.operation,
+    )
+    # Older events may lack columns declared since; an empty table has them all.
+    columns = arrow_schema((one.name, one.dtype) for one in source.schema)
+    declared = pa.schema([(POSITION, pa.int64()), (KNOWN, pa.timestamp("us", "UTC")), *columns])
+    parts = [declared.empty_table()] if prefix.tail is None else [declared.empty_table(), prefix.tail]
+    tables = [f"{name}_{place}" for place in range(len(parts))]
+    for table, part in zip(tables, parts, strict=True):
+        con.register(table, part)
+    if prefix.files:
+        tables.append(f"read_parquet([{', '.join(map(literal, prefix.files))}], union_by_name = true)")
+    united = " union all by name ".join(f"select * from {table}" for table in tables)
+    return shown, f"(select * from ({united}) where {POSITION} <= {prefix.position})"
 
 
 class Beside:
