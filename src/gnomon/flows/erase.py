@@ -10,7 +10,7 @@ place may be erased again, so one that was killed is completed by doing it all o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ import pyarrow.compute as pc
 from gnomon.clock import Clock, instant_text
 from gnomon.contracts.engine import Engine
 from gnomon.contracts.log import Logs
-from gnomon.contracts.online import OnlineStore
+from gnomon.contracts.online import Change, OnlineStore
 from gnomon.contracts.registry import Snapshot
 from gnomon.core.casting import cast_key, cast_keys
 from gnomon.core.keys import encode_key, encode_keys
+from gnomon.core.ledger.applying import erasing
 from gnomon.core.matching import about
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.sources import FileSource, PushSource, file_sources
@@ -33,8 +34,10 @@ from gnomon.errors import GnomonError, NotRegistered, RequestError, listing
 from gnomon.flows.columns import rows_of_file
 from gnomon.flows.entity import entity_key
 from gnomon.flows.erasures import Erasures
+from gnomon.flows.ledgers import ledger_of
 from gnomon.flows.rejected import erase_rejected
 from gnomon.flows.tables import table_of
+from gnomon.plan.ledger import shape_of
 
 __all__ = ["Eraser", "ErasureReport", "LeftRows", "erase", "erase_online"]
 
@@ -191,7 +194,7 @@ def erase(eraser: Eraser, entity: Mapping[str, Any], sources: Sequence[str] | No
 def erase_online(store: OnlineStore, project: str, view: FeatureView, keys: Sequence[bytes]) -> int:
     """Remove what a view keeps online of some keys; how many were there.
 
-    A row view keeps one row a key. Whatever else a kind of view keeps of a key belongs here, too.
+    A row view keeps one row a key, a windowed view a ledger of several parts.
 
     Args:
         store: the online store.
@@ -199,22 +202,49 @@ def erase_online(store: OnlineStore, project: str, view: FeatureView, keys: Sequ
         view: the view.
         keys: encoded keys.
     """
-    return store.delete(table_of(project, view), keys)
+    if not view.aggregations:
+        return store.delete(table_of(project, view), keys)
+    shape, there = shape_of(view), 0
+
+    def erased(key: bytes) -> Change:
+        def change() -> Generator[Sequence[bytes], list[bytes | None], Mapping[bytes, bytes | None]]:
+            nonlocal there
+            puts = yield from erasing(shape, key)()
+            there += bool(puts)
+            return puts
+
+        return change
+
+    store.amend(ledger_of(project, view), [erased(key) for key in keys])
+    return there
 
 
 def _removed(eraser: Eraser, places: Places, key: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     """Remove it from place after place."""
-    if eraser.online is not None:
-        project = eraser.snapshot.project
-        there = eraser.online.tables(project)
-        for view in places.views:
-            if {*key} <= {*view.join_keys} and table_of(project, view) in there:
-                keys = _keys_online(eraser, view, key)
-                yield f"online {view.id}", erase_online(eraser.online, project, view, keys)
+    online = _tables_online(eraser, places, key)
+    yield from _removed_online(eraser, online)
     for name in places.rejected:
         yield f"rejected {name}", erase_rejected(eraser.rejects / name, key)
     for name in places.logs:
         yield f"log {name}", eraser.logs.log(name).erase(key).events
+    yield from _removed_online(eraser, online)  # again: what was fed from a log until a moment ago
+
+
+def _tables_online(eraser: Eraser, places: Places, key: Mapping[str, Any]) -> list[tuple[FeatureView, list[bytes]]]:
+    """The views that may have something of an entity online, and under which keys."""
+    if eraser.online is None:
+        return []
+    there = eraser.online.tables(eraser.snapshot.project)
+    views = [view for view in places.views if {*key} <= {*view.join_keys}]
+    return [
+        (view, _keys_online(eraser, view, key)) for view in views if table_of(eraser.snapshot.project, view) in there
+    ]
+
+
+def _removed_online(eraser: Eraser, tables: Sequence[tuple[FeatureView, list[bytes]]]) -> Iterator[tuple[str, int]]:
+    for view, keys in tables:
+        assert eraser.online is not None
+        yield f"online {view.id}", erase_online(eraser.online, eraser.snapshot.project, view, keys)
 
 
 def _keys_online(eraser: Eraser, view: FeatureView, key: Mapping[str, Any]) -> list[bytes]:
