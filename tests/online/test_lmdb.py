@@ -327,7 +327,7 @@ def test_batches_of_a_killed_writer_are_whole_or_absent(path):
             for _ in range(chance.randrange(20_000)):  # lets it get somewhere into the next batch
                 pass
             writer.kill()
-            told += writer.communicate()[0].splitlines()
+            told += writer.stdout.read().splitlines()
         finished = max(int(line) for line in told if line.strip())
         with closing(LmdbStore({"path": str(path)})) as store:
             count = store.count(TABLE)

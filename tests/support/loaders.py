@@ -139,7 +139,7 @@ def check_kills(kind: str, where: str, make: Callable[[], OnlineStore], rows: in
             for _ in range(chance.randrange(60_000)):  # lets it get somewhere into the next load
                 pass
             loader.kill()
-            told += [line for line in loader.communicate()[0].splitlines() if line.strip()]
+            told += [line for line in loader.stdout.read().splitlines() if line.strip()]
         finished = max(map(int, told))
         assert finished >= least
         with closing(make()) as store:
@@ -184,7 +184,7 @@ def check_killed_amends(kind: str, where: str, make: Callable[[], OnlineStore], 
             for _ in range(chance.randrange(60_000)):  # lets it get somewhere into the next
                 pass
             writer.kill()
-            told += [line for line in writer.communicate()[0].splitlines() if line.strip()]
+            told += [line for line in writer.stdout.read().splitlines() if line.strip()]
         finished = max(map(int, told))
         with closing(make()) as store:
             found = numbers(store, PARTED, keys)
