@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gnomon.flows.ingest import PushReport
     from gnomon.flows.materialize import Loader, Progress, Report
     from gnomon.flows.read import OnlineResponse, Reader
+    from gnomon.flows.stream import Setting, StreamPosition, StreamReport
     from gnomon.flows.training import TrainingSet
     from gnomon.plan.references import Features
 
@@ -233,6 +234,52 @@ class FeatureStore:
             offsets=offsets or {},
             rejects=self.repo_path / REJECTED,
         )
+
+    def stream(
+        self,
+        sources: Sequence[str] = (),
+        *,
+        folder: str | Path | None = None,
+        worker: str = "",
+        once: bool = False,
+        until_idle: str | None = None,
+        around: Mapping[str, Any] | None = None,
+    ) -> list[StreamReport]:
+        """Bring the events of streams into their sources' logs, each once, until told to stop.
+
+        Args:
+            sources: names of sources; all that have a stream by default.
+            folder: a folder of files to read in place of the one source's stream.
+            worker: this worker's name; one of the same name that is started later takes its place.
+            once: stop when all has been read that is there.
+            until_idle: stop when nothing has come for so long, such as "30s".
+            around: for programs: `stop`, a `threading.Event`; `feed`, `tell`, `watch`, called as in `flows.stream`.
+
+        Raises:
+            NotRegistered: there is no such source.
+            RequestError: a source has no stream.
+            SourceError: a topic, a stream or a folder is not there.
+            BrokerAway: a broker did not answer for too long.
+            BackendError: a log cannot be written; nothing of the batch is in it.
+            ConflictError: another worker of that name has taken over.
+        """
+        from gnomon.flows.stream import Setting, stream
+
+        return stream(self._setting(Setting, around), sources, folder, worker, once, until_idle)
+
+    def stream_positions(self, sources: Sequence[str] = ()) -> list[StreamPosition]:
+        """How far the logs of sources with a stream are, partition by partition, and how far the streams.
+
+        Args:
+            sources: names of sources; all that have a stream by default.
+
+        Raises:
+            NotRegistered: there is no such source.
+            BrokerAway: a broker does not answer.
+        """
+        from gnomon.flows.stream import Setting, positions
+
+        return positions(self._setting(Setting, None), sources)
 
     def reproduce(self, made: pa.Table | str | Path) -> TrainingSet:
         """Ask a training set's question again, about the same rows and with the definitions and hindsight of then.
@@ -443,6 +490,18 @@ class FeatureStore:
             store=self.online,
             clock=self.clock,
             progress=Quiet() if progress is None else progress,
+        )
+
+    def _setting(self, setting: type[Setting], around: Mapping[str, Any] | None) -> Setting:
+        letters = {"path": REJECTED, "seal_age": "1m"}
+        return setting(
+            snapshot=self.snapshot(),
+            project=self.project,
+            logs=self.logs,
+            letters=self._make("logs", "embedded", letters),
+            options={kind: one.options for kind, one in self.config.streams.items()},
+            clock=self.clock,
+            **(around or {}),
         )
 
     def _definitions(self, objects: Sequence[Any] | Any | None) -> list[Any]:

@@ -36,6 +36,7 @@ KEYS = (
     "online_store",
     "offline_store",
     "log",
+    "streams",
     "entity_key_serialization_version",
 )
 
@@ -96,6 +97,7 @@ class RepoConfig:
         online_store: where features are read from at request time; None for nowhere.
         offline_store: the engine that reads sources.
         log: where pushed events are kept.
+        streams: kind of stream, such as `kafka` → what its driver is told, passwords among it.
         provider: `local`.
         cache_ttl_seconds: how long a reader may go on with the definitions it has; 0 for ever.
         entity_key_serialization_version: accepted as Feast's, and without effect: keys have gnomon's own encoding.
@@ -114,6 +116,7 @@ class RepoConfig:
     online_store: Backend | None = field(default_factory=lambda: _online_store({}))
     offline_store: Backend = field(default_factory=lambda: _offline_store({}))
     log: Backend = field(default_factory=lambda: _log({}))
+    streams: Mapping[str, Backend] = field(default_factory=FrozenMap)
     provider: str = "local"
     cache_ttl_seconds: int = 600
     entity_key_serialization_version: int | None = None
@@ -183,6 +186,7 @@ def _from_values(path: Path, values: dict[str, Any], repo: Path) -> RepoConfig:
         given["online_store"] = None if online in _NONE else _online_store(_mapping("online_store", "type", online))
         given["offline_store"] = _offline_store(_mapping("offline_store", "type", given.get("offline_store", {})))
         given["log"] = _log(_mapping("log", "path", given.get("log", {})))
+        given["streams"] = _streams(given.get("streams", {}))
         return RepoConfig(repo_path=repo, ignored=tuple(key for key in values if key not in KEYS), **given)
     except ConfigError as wrong:
         raise ConfigError(f"{path}: {wrong.what}", instead=wrong.instead, hint=wrong.hint, **wrong.facts) from None
@@ -243,6 +247,15 @@ def _log(given: Mapping[str, Any]) -> Backend:
     if kind == "embedded":
         options.setdefault("path", f"{HOME}/log")
     return _known("log", "logs", kind, options)
+
+
+def _streams(given: Any) -> Mapping[str, Backend]:
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"streams is {masked(given)!r}.", hint="write `streams: {kafka: {…}}`.")
+    for kind, options in given.items():
+        if not isinstance(options, Mapping):
+            raise ConfigError(f"streams: {kind} is {masked(options)!r}.", hint=f"write `streams: {{{kind}: {{…}}}}`.")
+    return FrozenMap({kind: Backend(kind, options) for kind, options in given.items()})
 
 
 def _known(key: str, group: str, kind: Any, options: Mapping[str, Any]) -> Backend:
