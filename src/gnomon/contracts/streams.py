@@ -66,12 +66,14 @@ class Messages:
         offsets: the messages' offsets, going up.
         payloads: their bytes, None where a message has none; or rows that need no decoding.
         sent: when the broker got them, µs; empty where nobody says.
+        failed: number of a row among `payloads` that holds no message → why.
     """
 
     partition: str
     offsets: Sequence[int]
     payloads: Sequence[bytes | None] | pa.Table
     sent: Sequence[int] = field(default=())
+    failed: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

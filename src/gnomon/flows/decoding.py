@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gnomon.contracts import plugins
 from gnomon.contracts.formats import Decoder
@@ -14,7 +15,7 @@ from gnomon.contracts.streams import Messages
 from gnomon.definitions.formats import JsonFormat
 from gnomon.definitions.sources import PushSource
 from gnomon.flows.rows import Pieces
-from gnomon.types import Bool, Bytes, Decimal, FeatureType, Float32, Float64, Int32, Int64, to_arrow
+from gnomon.types import Bool, Bytes, Decimal, FeatureType, Float32, Float64, Int32, Int64, String, to_arrow
 
 __all__ = ["Columns", "Reader", "payload_of"]
 
@@ -60,31 +61,36 @@ class Reader:
     def read(self, messages: Messages) -> Columns:
         """The columns of some messages."""
         if isinstance(messages.payloads, pa.Table):
-            return self._of_table(messages.payloads)
+            return self._of_table(messages.payloads, messages.failed)
         decoded = self._decoder.decode([payload or b"" for payload in messages.payloads])
         pieces = {self._names[name]: columns for name, columns in decoded.columns.items()}
         return Columns(pieces, decoded.failed, decoded.unknown)
 
-    def _of_table(self, table: pa.Table) -> Columns:
+    def _of_table(self, table: pa.Table, failed: Mapping[int, str]) -> Columns:
         pieces: dict[str, Sequence[pa.ChunkedArray | list[Any]]] = {}
         for name, column in self._names.items():
             if name in table.column_names:
                 pieces[column] = _meant(table[name], self._dtypes[column])
-        return Columns(pieces, {}, [name for name in table.column_names if name not in self._names])
+        return Columns(pieces, failed, [name for name in table.column_names if name and name not in self._names])
 
 
 def _meant(column: pa.ChunkedArray, dtype: FeatureType) -> list[pa.ChunkedArray]:
-    """Texts as what their column's type has them for, where they can be that; in pieces, if some cannot."""
-    parsed = dtype in PARSED or isinstance(dtype, Decimal)
-    if not parsed or not len(column) or not pa.types.is_string(column.type):
+    """Texts as what their column's type has them for, where they can be that; an empty one is null."""
+    if dtype == String or not pa.types.is_string(column.type):
         return [column]
+    column = pc.if_else(pc.equal(column, ""), None, column)
+    return _parsed(column, to_arrow(dtype)) if dtype in PARSED or isinstance(dtype, Decimal) else [column]
+
+
+def _parsed(column: pa.ChunkedArray, target: pa.DataType) -> list[pa.ChunkedArray]:
+    """Texts cast, in pieces, if some cannot be."""
     try:
-        return [column.cast(to_arrow(dtype))]
+        return [column.cast(target)]
     except pa.ArrowException:
         if len(column) == 1:
             return [column]
     half = len(column) // 2
-    return _meant(column.slice(0, half), dtype) + _meant(column.slice(half), dtype)
+    return _parsed(column.slice(0, half), target) + _parsed(column.slice(half), target)
 
 
 def payload_of(messages: Messages, row: int) -> bytes | None:

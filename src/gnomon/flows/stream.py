@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from gnomon.clock import Clock, duration, micros_of
 from gnomon.contracts import plugins
-from gnomon.contracts.log import Logs
+from gnomon.contracts.log import Log, Logs
 from gnomon.contracts.registry import Snapshot
 from gnomon.contracts.streams import Reading, Stream
 from gnomon.definitions.catalog import Catalog
@@ -21,7 +22,28 @@ from gnomon.flows.rows import join_keys
 from gnomon.flows.tally import StreamReport, Tally
 from gnomon.flows.worker import Around, Limits, Until, Worker
 
-__all__ = ["Setting", "StreamPosition", "StreamReport", "positions", "stream"]
+__all__ = ["Setting", "Stop", "StreamPosition", "StreamReport", "positions", "stream"]
+
+
+class Stop:
+    """Whether workers are to stop; unlike an event of `threading`, it can be set by a signal at any instant."""
+
+    def __init__(self) -> None:
+        self._set = False
+
+    def set(self) -> None:
+        """Let them finish their batches, and stop."""
+        self._set = True
+
+    def is_set(self) -> bool:
+        """Whether they are to."""
+        return self._set
+
+    def wait(self, seconds: float) -> None:
+        """Wait, or less long if they are to stop meanwhile."""
+        deadline = time.monotonic() + seconds
+        while not self._set and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, 0.1))
 
 
 def _nothing(*_: object) -> None:
@@ -53,7 +75,7 @@ class Setting:
     options: Mapping[str, Mapping[str, Any]]
     clock: Clock
     limits: Limits = field(default_factory=Limits)
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: Stop = field(default_factory=Stop)
     feed: Callable[[str], object] = _nothing
     tell: Callable[[str], object] = _nothing
     watch: Callable[[Tally], object] = _nothing
@@ -103,20 +125,25 @@ def stream(
 
 def positions(setting: Setting, sources: Sequence[str]) -> list[StreamPosition]:
     """How far logs and streams are."""
-    found = []
-    for source in _chosen(setting.snapshot.catalog, sources, None):
+    found: list[StreamPosition] = []
+    for source in _named(setting.snapshot.catalog, sources):
         log = setting.logs.log(source.name)
-        there = log.offsets()
-        stream = _opened(setting, source, None, "", log.offsets)
-        try:
-            ends = dict(stream.ends())
-        finally:
-            stream.close()
+        there, ends = log.offsets(), _ends(setting, source, log)
         found += [
             StreamPosition(source=source.name, partition=name, offset=there.get(name), end=ends.get(name))
             for name in sorted({*there, *ends})
         ]
     return found
+
+
+def _ends(setting: Setting, source: PushSource, log: Log) -> Mapping[str, int]:
+    if not source.stream_type:
+        return {}
+    stream = _opened(setting, source, None, "", log.offsets)
+    try:
+        return dict(stream.ends())
+    finally:
+        stream.close()
 
 
 class _Run:
@@ -167,7 +194,7 @@ def _opened(
     return made
 
 
-def _side_by_side(runs: Sequence[_Run], until: Until, stop: threading.Event) -> None:
+def _side_by_side(runs: Sequence[_Run], until: Until, stop: Stop) -> None:
     """Run workers in threads; where one fails the others finish their batches, and its error is raised."""
     failed: list[BaseException] = []
 
@@ -188,25 +215,30 @@ def _side_by_side(runs: Sequence[_Run], until: Until, stop: threading.Event) -> 
 
 
 def _chosen(catalog: Catalog, names: Sequence[str], folder: str | Path | None) -> list[PushSource]:
-    pushed = {one.name: one for one in catalog.sources.values() if isinstance(one, PushSource)}
-    for name in names:
-        if name not in pushed:
-            raise NotRegistered(kind="push source", name=name, known=pushed)
-        if not pushed[name].stream_type and folder is None:
-            raise RequestError(
-                f"push source {name!r} has no stream.",
-                hint="make it a KafkaSource or a RedisStreamSource, or read files: --folder FOLDER.",
-            )
+    named = _named(catalog, names)
     if folder is not None:
         if len(names) != 1:
-            raise RequestError("a folder holds one source's events.", hint=f"name it: {listing(sorted(pushed))}.")
-        return [pushed[names[0]]]
-    chosen = [pushed[name] for name in names or sorted(pushed) if pushed[name].stream_type]
-    if not chosen:
+            known = listing(one.name for one in named)
+            raise RequestError("a folder holds one source's events.", hint=f"name it: {known}.")
+        return named
+    chosen = [one for one in named if one.stream_type]
+    if lacking := [one.name for one in named if names and not one.stream_type]:
         raise RequestError(
-            "no source has a stream.", hint="apply a KafkaSource or a RedisStreamSource, or name a folder."
+            f"push source {lacking[0]!r} has no stream.",
+            hint="make it a KafkaSource or a RedisStreamSource, or read files: --folder FOLDER.",
         )
+    if not chosen:
+        hint = "apply a KafkaSource or a RedisStreamSource, or name a source and a folder."
+        raise RequestError("no source has a stream.", hint=hint)
     return chosen
+
+
+def _named(catalog: Catalog, names: Sequence[str]) -> list[PushSource]:
+    """The push sources of these names; all there are, where none is named."""
+    pushed = {one.name: one for one in catalog.sources.values() if isinstance(one, PushSource)}
+    if unknown := [name for name in names if name not in pushed]:
+        raise NotRegistered(kind="push source", name=unknown[0], known=pushed)
+    return [pushed[name] for name in names or sorted(pushed)]
 
 
 def _idle(text: str | None) -> int | None:

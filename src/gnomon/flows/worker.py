@@ -277,8 +277,9 @@ def _taken(messages: Messages, places: np.ndarray[Any, Any]) -> Messages:
     else:
         kept = [payloads[place] for place in places]
     sent = [messages.sent[place] for place in places] if messages.sent else ()
+    failed = {row: messages.failed[place] for row, place in enumerate(places) if place in messages.failed}
     offsets = [int(messages.offsets[place]) for place in places]
-    return Messages(partition=messages.partition, offsets=offsets, payloads=kept, sent=sent)
+    return Messages(partition=messages.partition, offsets=offsets, payloads=kept, sent=sent, failed=failed)
 
 
 def _letter(messages: Messages, row: int, reason: str) -> Letter:
