@@ -98,6 +98,8 @@ class Server:
             "share.coordinator.state.topic.num.partitions": 1,
             "share.coordinator.state.topic.replication.factor": 1,
             "share.coordinator.state.topic.min.isr": 1,
+            "broker.heartbeat.interval.ms": 300,
+            "broker.session.timeout.ms": 1_500,  # what is killed and started anew is known to have been gone
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 500,
             **options,

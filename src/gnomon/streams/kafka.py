@@ -25,7 +25,7 @@ except ModuleNotFoundError:
 
 __all__ = ["KafkaStream"]
 
-PATIENCE = 10.0
+PATIENCE = 5.0
 """Seconds that a question to the broker may take."""
 LARGE = 65_536.0
 """Messages are taken to have so many bytes until some have come."""
@@ -61,6 +61,7 @@ REFUSED = {
     KafkaError.SASL_AUTHENTICATION_FAILED,
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
 }
+FATAL = {KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID, KafkaError.UNKNOWN_TOPIC_OR_PART}
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())  # what matters of what the driver says becomes an error or a note
 
@@ -332,7 +333,7 @@ class KafkaStream:
     def _hear(self, error: Any) -> None:
         """Keep in mind what the driver says; it may say so from anywhere in a call."""
         code = error.code()
-        if error.fatal() or code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.FENCED_INSTANCE_ID):
+        if error.fatal() or code in FATAL:
             self._heard.fatal = error
         elif code in REFUSED:
             self._heard.refused = error.str()
