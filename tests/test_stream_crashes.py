@@ -18,7 +18,7 @@ from kafka_server import kafka, running  # noqa: F401
 from payments import check_each_once, letters, message, messages, of_kafka, of_redis, opened, pushed, run
 from redis_server import Server as Redis
 from redis_server import redis_server  # noqa: F401
-from stream_victims import Nursery
+from stream_victims import FAILURES, Nursery
 from waiting import until
 
 from gnomon import FeatureStore
@@ -46,6 +46,12 @@ def chance() -> random.Random:
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")
     return random.Random(seed)
+
+
+def failures(folder: Path) -> str:
+    """What went wrong in workers that ended by themselves."""
+    path = folder / FAILURES
+    return path.read_text() if path.exists() else ""
 
 
 Send = Callable[[list[bytes]], object]
@@ -115,7 +121,7 @@ def test_a_worker_is_killed_at_any_instant(
             if chance.random() < 0.8:  # mostly while it works, sometimes while it begins
                 until(lambda before=before: log.position() > before, seconds=60)
             time.sleep(chance.uniform(0, 0.25))
-            assert nursery.kill(pid) == -9
+            assert nursery.kill(pid) == -9, failures(tmp_path)
         send([])
         if kind == "redis":
             store.stream(["payments"], once=True)
@@ -142,7 +148,7 @@ def test_workers_come_and_go_and_are_killed_and_so_is_the_broker(
             sent += STEP
             time.sleep(chance.uniform(0, 0.5))
             name = chance.choice(sorted(living))
-            assert nursery.kill(living.pop(name)) == -9
+            assert nursery.kill(living.pop(name)) == -9, failures(tmp_path)
             sending.join()
             if number % 3 == 1:
                 server.kill()
@@ -153,7 +159,7 @@ def test_workers_come_and_go_and_are_killed_and_so_is_the_broker(
             living[name] = nursery.start(tmp_path, worker="" if anonymous else name)
         until(lambda: log.position() >= sent, seconds=120)
         for pid in living.values():
-            assert nursery.kill(pid) == -9
+            assert nursery.kill(pid) == -9, failures(tmp_path)
         check_each_once(store, range(sent))
 
 

@@ -20,6 +20,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+FAILURES = "failures.txt"
+"""What went wrong in victims of a repo stands in this file of it."""
 SMALL = 150
 """So many messages a batch: many appends from few messages."""
 
@@ -110,9 +112,9 @@ def _be_a_victim(repo: str, **told: Any) -> None:
             store.stream([NAME], **told, around={"limits": limits})
         code = 0
     except BaseException:
-        traceback.print_exc()
+        with (Path(repo) / FAILURES).open("a") as file:
+            traceback.print_exc(file=file)
     finally:
-        sys.stderr.flush()
         os._exit(code)
 
 

@@ -6,6 +6,7 @@ A row is right if every value fits its column's declared type without loss and e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from gnomon.definitions.sources import PushSource
 from gnomon.errors import RequestError
 from gnomon.flows.spine import as_column
 from gnomon.types import (
+    Array,
+    Decimal,
     Float32,
     Float64,
     Int32,
@@ -34,6 +37,9 @@ from gnomon.types import (
 
 __all__ = ["Pieces", "checked", "checked_pieces", "join_keys"]
 
+FLOATED = 1 << 53
+"""Whole numbers below this are floats without loss."""
+MIXED = "a list of truths and other things"
 OPERATIONS = ("upsert", "delete")
 Cast = Callable[[pa.ChunkedArray], pa.ChunkedArray]
 Pieces = Mapping[str, Sequence[pa.ChunkedArray | list[Any]]]
@@ -116,15 +122,22 @@ def _cast_piece(
     values: pa.ChunkedArray | list[Any], field: Field, is_key: bool, at: int, reasons: dict[int, str]
 ) -> pa.ChunkedArray:
     """A piece of a column cast; where its types are too many for one cast, by halving."""
+    if isinstance(values, list):
+        if field.dtype in (Float32, Float64):
+            values = [float(one) if type(one) is int and -FLOATED < one < FLOATED else one for one in values]
+        kinds = {_kind(one) for one in values} - {NoneType}
+        if len(kinds) > 1:
+            return _cast_by_kind(values, kinds, field, is_key, at, reasons)
     column = values if isinstance(values, pa.ChunkedArray) else as_column(values)
-    if column is not None:
+    if column is not None and not (isinstance(values, list) and MIXED in kinds):
         try:
             return _cast_rows(column, _cast_of(column.type, field, is_key=is_key), field, at, reasons)
         except RequestError:
             pass
     if len(values) == 1:
         (value,) = values.to_pylist() if isinstance(values, pa.ChunkedArray) else values
-        reasons.setdefault(at, _misfit(field, value))
+        if value is not None:
+            reasons.setdefault(at, _misfit(field, value))
         return pa.chunked_array([pa.nulls(1, to_arrow(field.dtype))])
     half = len(values) // 2
     parts = [
@@ -132,6 +145,32 @@ def _cast_piece(
         _cast_piece(values[half:], field, is_key, at + half, reasons),
     ]
     return pa.chunked_array([chunk for part in parts for chunk in part.chunks], to_arrow(field.dtype))
+
+
+def _cast_by_kind(
+    values: list[Any], kinds: set[Any], field: Field, is_key: bool, at: int, reasons: dict[int, str]
+) -> pa.ChunkedArray:
+    """Python values cast, each kind by itself: Arrow would make a 1 of True beside a 2."""
+    casts, order = [], []
+    for kind in kinds:
+        places = [place for place, one in enumerate(values) if _kind(one) == kind]
+        wrong: dict[int, str] = {}
+        casts.append(_cast_piece([values[place] for place in places], field, is_key, 0, wrong))
+        for row, reason in wrong.items():
+            reasons.setdefault(at + places[row], reason)
+        order += places
+    whole = pa.chunked_array([chunk for cast in casts for chunk in cast.chunks], to_arrow(field.dtype))
+    back = np.full(len(values), -1, np.int64)
+    back[order] = np.arange(len(order))
+    return whole.take(pa.array(back, mask=back < 0))
+
+
+def _kind(value: Any) -> Any:
+    """What of Python values can be one Arrow column."""
+    if not isinstance(value, list):
+        return type(value)
+    kinds = {type(one) for one in value} - {NoneType}
+    return MIXED if bool in kinds and len(kinds) > 1 else list
 
 
 def _misfit(field: Field, value: Any) -> str:
@@ -146,7 +185,7 @@ def _cast_of(kind: pa.DataType, field: Field, *, is_key: bool) -> Cast:
         RequestError: no value of that type can be one of the declared type.
     """
     target, found = to_arrow(field.dtype), from_arrow(kind)
-    if pa.types.is_null(kind):
+    if pa.types.is_null(kind) or (isinstance(field.dtype, Array) and _is_list_of_nothing(kind)):
         return lambda column: column.cast(target)
     whole = field.dtype in (Int32, Int64)
     if found is None or not (
@@ -162,10 +201,17 @@ def _cast_of(kind: pa.DataType, field: Field, *, is_key: bool) -> Cast:
         )
     if whole or is_key or field.dtype == UnixTimestamp:
         return lambda column: cast_keys(column, field.dtype, field.name)
+    if isinstance(field.dtype, Decimal) and found in (Int32, Int64):
+        wide = pa.decimal128(38, field.dtype.scale)  # Arrow asks for room for the largest number, whatever is there
+        return lambda column: column.cast(wide).cast(target)
     # A float is what a number is rounded to: that is what declaring one says.
     safe = field.dtype not in (Float32, Float64)
     plain = kind.value_type if pa.types.is_dictionary(kind) else kind
     return lambda column: column.cast(plain).cast(target, safe=safe)
+
+
+def _is_list_of_nothing(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) and pa.types.is_null(kind.value_type))
 
 
 def _cast_rows(column: pa.ChunkedArray, cast: Cast, field: Field, at: int, reasons: dict[int, str]) -> pa.ChunkedArray:
@@ -176,7 +222,8 @@ def _cast_rows(column: pa.ChunkedArray, cast: Cast, field: Field, at: int, reaso
         if not len(column):
             return pa.chunked_array([pa.nulls(0, to_arrow(field.dtype))])
         if len(column) == 1:
-            reasons.setdefault(at, _misfit(field, column[0].as_py()))
+            if column[0].is_valid:
+                reasons.setdefault(at, _misfit(field, column[0].as_py()))
             return pa.chunked_array([pa.nulls(1, to_arrow(field.dtype))])
     half = len(column) // 2
     parts = [

@@ -127,7 +127,7 @@ class JsonDecoder:
                 return value
         if dtype == UnixTimestamp and self._scale and isinstance(value, (int, float)) and not isinstance(value, bool):
             micros = value * self._scale
-            return int(micros) if micros == micros // 1 else value
+            return np.datetime64(int(micros), "us") if micros == micros // 1 and abs(micros) < 2**63 else value
         return value
 
     def _unknown(self, payloads: Sequence[bytes]) -> list[str]:

@@ -8,6 +8,7 @@ are told of, and a topic that ends before the log does is an error, for it is no
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ from gnomon.errors import BackendError, BrokerAway, ConfigError, ConflictError, 
 
 try:
     from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+    from confluent_kafka.admin import AdminClient
 except ModuleNotFoundError:
     raise MissingExtra(package="confluent-kafka", extra="kafka", purpose="a KafkaSource") from None
 
@@ -46,6 +48,9 @@ AWAY = {
     KafkaError._RESOLVE,
     KafkaError._TIMED_OUT,
     KafkaError._TRANSPORT,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._WAIT_COORD,
     KafkaError.BROKER_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
@@ -53,7 +58,9 @@ AWAY = {
     KafkaError.NOT_COORDINATOR,
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
 }
+"""What passes by itself, such as what a broker says that has just been started."""
 REFUSED = {
     KafkaError._AUTHENTICATION,
     KafkaError._SSL,
@@ -61,7 +68,7 @@ REFUSED = {
     KafkaError.SASL_AUTHENTICATION_FAILED,
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
 }
-FATAL = {KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID, KafkaError.UNKNOWN_TOPIC_OR_PART}
+FATAL = {KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID}
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())  # what matters of what the driver says becomes an error or a note
 
@@ -108,15 +115,16 @@ class KafkaStream:
             hint = "name the group on the source: group=…" if own[0] == "group.id" else "leave it out."
             raise ConfigError(f"streams: kafka: {own[0]} is gnomon's to say.", hint=hint)
         self._source, self._topic, self._reading = source, source.topic, reading
+        self._group = source.group or f"gnomon.{reading.project}.{source.name}"
         self._told = {
             "bootstrap.servers": source.kafka_bootstrap_servers,
-            "client.id": f"gnomon-{reading.worker or source.name}",
+            "client.id": f"gnomon-{reading.worker or source.name}-{secrets.token_hex(4)}",
             **{str(name): value for name, value in reading.options.items()},
         }
         self._consumer: Any = None
         self._producer: Any = None
         self._mine: dict[int, _Mine] = {}
-        self._joined = False
+        self._subscribed = self._joined = False
         self._heard = _Heard()
         self._batch, self._size = _Batch(), LARGE
 
@@ -125,7 +133,7 @@ class KafkaStream:
         ends = self._ends_by_asking()
         for partition, offset in self._logged().items():
             self._check_end(partition, offset, ends.get(partition, (0, 0))[1])
-        self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone)
+        self._subscribe()
 
     def poll(self, room: Room) -> list[Messages]:
         """The next messages: one that is waited for, and those that come soon after it."""
@@ -160,11 +168,11 @@ class KafkaStream:
 
     def ends(self) -> Mapping[str, int]:
         """Where partitions end: as the broker last told of one's own, or asked of all."""
-        if not self._joined:
+        if not self._subscribed:
             return {self._name(partition): high - 1 for partition, (_, high) in self._ends_by_asking().items()}
         found = {}
         for partition, one in self._mine.items():
-            _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
+            _, high = self._told_ends(partition)
             # What stands between the last message and the end, such as a transaction's mark, is no message.
             found[self._name(partition)] = one.last if high < 0 or high == one.end else max(high - 1, one.last)
         return found
@@ -196,10 +204,15 @@ class KafkaStream:
 
     def close(self) -> None:
         """Leave the group."""
-        consumer, self._consumer, self._joined = self._consumer, None, False
+        consumer, self._consumer, self._subscribed, self._joined = self._consumer, None, False, False
         if consumer is not None:
             consumer.close()
         self._mine.clear()
+
+    def _subscribe(self) -> None:
+        consumer = self._opened()
+        consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone)
+        self._subscribed = True
 
     def _name(self, partition: int) -> str:
         return f"{self._topic}/{partition}"
@@ -211,13 +224,13 @@ class KafkaStream:
 
     def _opened(self) -> Any:
         if self._consumer is None:
-            source, worker = self._source, self._reading.worker
+            worker = self._reading.worker
             session = int(self._told.get("session.timeout.ms", SESSION_MS))
             told = {
                 "session.timeout.ms": session,
                 "heartbeat.interval.ms": max(session // 4, 1),
                 **self._told,
-                "group.id": source.group or f"gnomon.{self._reading.project}.{source.name}",
+                "group.id": self._group,
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",
@@ -254,6 +267,14 @@ class KafkaStream:
 
     def _watermarks(self, partition: int) -> tuple[int, int]:
         low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=PATIENCE)
+        return int(low), int(high)
+
+    def _told_ends(self, partition: int) -> tuple[int, int]:
+        """What the broker last told by itself of where a partition begins and ends; (-1, -1) for nothing."""
+        try:
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
+        except KafkaException:
+            return -1, -1
         return int(low), int(high)
 
     def _check_end(self, partition: int, logged: int, high: int) -> None:
@@ -337,7 +358,7 @@ class KafkaStream:
             self._heard.fatal = error
         elif code in REFUSED:
             self._heard.refused = error.str()
-        elif code == KafkaError._ALL_BROKERS_DOWN:
+        elif code in (KafkaError._ALL_BROKERS_DOWN, KafkaError.UNKNOWN_TOPIC_OR_PART):
             self._heard.down = error.str()
         elif code == KafkaError._MAX_POLL_EXCEEDED:
             self._reading.tell("a batch took so long that others were given this worker's partitions; it joins again.")
@@ -345,7 +366,7 @@ class KafkaStream:
     def _raise_heard(self) -> None:
         heard = self._heard
         if heard.fatal is not None:
-            raise self._failure(heard.fatal)
+            self._rejoin(heard.fatal)
         if heard.refused:
             raise self._refused(heard.refused)
         for partition in list(heard.gone):
@@ -354,11 +375,38 @@ class KafkaStream:
                 self._mine[partition].checked = False
         self._check_mine()
 
-    def _ask_whether_back(self) -> None:
+    def _rejoin(self, fatal: Any) -> None:
+        """Join the group anew, if nobody else has this worker's name.
+
+        A broker that is killed while a named worker joins may remember half of that, and take its next try for a
+        worker that was replaced.
+        """
+        if not self._reading.worker or "fenced" not in fatal.str().lower() or self._has_rival():
+            raise self._failure(fatal)
+        self.close()
+        self._heard, self._batch = _Heard(), _Batch()
+        self._subscribe()
+
+    def _has_rival(self) -> bool:
+        """Whether the group has a member of this worker's name that is not this worker."""
         try:
-            self._consumer.list_topics(self._topic, timeout=1.0)
+            admin = AdminClient(self._told, logger=_log)  # what it promises ends with it
+            (told,) = admin.describe_consumer_groups([self._group], request_timeout=PATIENCE).values()
+            members = told.result(2 * PATIENCE).members
         except KafkaException as wrong:
             raise self._failure(wrong.args[0]) from wrong
+        except TimeoutError as wrong:
+            raise self._failure(KafkaError(KafkaError._TIMED_OUT)) from wrong
+        named = [one.client_id for one in members if one.group_instance_id == self._reading.worker]
+        return any(one != self._told["client.id"] for one in named)
+
+    def _ask_whether_back(self) -> None:
+        try:
+            found = self._consumer.list_topics(self._topic, timeout=1.0).topics[self._topic]
+        except KafkaException as wrong:
+            raise self._failure(wrong.args[0]) from wrong
+        if found.error is not None:
+            raise self._failure(found.error)
         self._heard.down = ""
 
     def _send(self, letter: Letter, failed: list[Any]) -> None:
@@ -387,8 +435,6 @@ class KafkaStream:
             )
         if code in REFUSED:
             return self._refused(error.str())
-        if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            return SourceError(f"{where} is gone.", hint="was the topic deleted? Make it anew under another name.")
         if code in AWAY or error.retriable():
             return BrokerAway(
                 f"{where} does not answer: {error.str()}.",
