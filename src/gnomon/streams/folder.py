@@ -11,6 +11,7 @@ import csv
 import gzip
 import io
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ class FolderStream:
             if messages := self._next(name, path, room):
                 self._at_end = False
                 return [messages]
+        if self._at_end:  # nothing came since the last look either
+            time.sleep(room.wait)
         self._at_end = True
         return []
 
