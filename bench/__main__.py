@@ -9,7 +9,17 @@ from datetime import datetime, timezone
 
 from bench.table import Row, machine, table, written
 
-GROUPS = ("training", "five_views", "windows", "materialize", "online_reads", "online_stores", "pushes", "startup")
+GROUPS = (
+    "training",
+    "five_views",
+    "windows",
+    "materialize",
+    "online_reads",
+    "online_stores",
+    "pushes",
+    "streams",
+    "startup",
+)
 WHEN_NAMED = ("feast", "any_size", "many_events")
 """What takes so long, or so much disk, that one has to ask for it."""
 

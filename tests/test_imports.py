@@ -11,18 +11,8 @@ import pytest
 import gnomon
 
 HEAVY = (
-    "click",
-    "confluent_kafka",
-    "duckdb",
-    "lmdb",
-    "numpy",
-    "pandas",
-    "polars",
-    "pyarrow",
-    "rich",
-    "sqlalchemy",
-    "sqlglot",
-    "yaml",
+    *("click", "confluent_kafka", "duckdb", "lmdb", "numpy", "pandas", "polars"),
+    *("pyarrow", "rich", "sqlalchemy", "sqlglot", "yaml"),
 )
 
 LIGHT = (

@@ -249,7 +249,7 @@ class FeatureStore:
 
         Args:
             sources: names of sources; all that have a stream by default.
-            folder: a folder of files to read in place of the one source's stream.
+            folder: a folder of files to read in place of the one source's stream; a relative path starts at the repo.
             worker: this worker's name; one of the same name that is started later takes its place.
             once: stop when all has been read that is there.
             until_idle: stop when nothing has come for so long, such as "30s".
@@ -265,7 +265,8 @@ class FeatureStore:
         """
         from gnomon.flows.stream import Setting, stream
 
-        return stream(self._setting(Setting, around), sources, folder, worker, once, until_idle)
+        where = None if folder is None else self.repo_path / folder
+        return stream(self._setting(Setting, around), sources, where, worker, once, until_idle)
 
     def stream_positions(self, sources: Sequence[str] = ()) -> list[StreamPosition]:
         """How far the logs of sources with a stream are, partition by partition, and how far the streams.

@@ -104,12 +104,8 @@ def test_a_stream_stands_beside_files_as_pushes_do(tmp_path: Path) -> None:
     pq.write_table(rows, tmp_path / "older.parquet")
     older = FileSource(path="older.parquet", timestamp_field="at", event_id="id", delay="0s")
     source = kafka(schema=None, batch_source=older)
-    view = FeatureView(
-        name="spend",
-        entities=[Entity(name="user_id")],
-        source=source,
-        aggregations=[agg.sum("amount", over=Window(None))],
-    )
+    total = agg.sum("amount", over=Window(None))
+    view = FeatureView(name="spend", entities=[Entity(name="user_id")], source=source, aggregations=[total])
     with FeatureStore(tmp_path) as store:
         store.apply(view)
         made = store.get_data_source("pay")

@@ -70,7 +70,7 @@ def run(
     ):
         reports = store.stream(
             sources,
-            folder=folder,
+            folder=None if folder is None else run.reads(str(folder)),
             worker=worker,
             once=once,
             until_idle=until_idle,

@@ -116,10 +116,13 @@ def stream(
     until = Until(once=once, idle=_idle(until_idle))
     turn = threading.Lock()
     runs = [_Run(setting, source, folder, worker, turn) for source in chosen]
-    if len(runs) == 1:
-        runs[0](until)
-    else:
-        _side_by_side(runs, until, setting.stop)
+    try:
+        if len(runs) == 1:
+            runs[0](until)
+        else:
+            _side_by_side(runs, until, setting.stop)
+    finally:
+        setting.letters.close()
     return [run.worker.tally.report() for run in runs]
 
 

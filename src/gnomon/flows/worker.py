@@ -10,6 +10,7 @@ and messages may come twice: between two steps nothing counts yet, and the appen
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -33,6 +34,8 @@ __all__ = ["Around", "Limits", "Until", "Worker"]
 T = TypeVar("T")
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
 """Seconds between two tries, growing twofold."""
+LOOK_EVERY = 1_000_000
+"""µs between two looks at where a stream ends."""
 FAR = 86_400_000_000
 """An event further ahead than so many µs is noted."""
 
@@ -108,6 +111,8 @@ class Worker:
         self._reader = Reader(source)
         self._known: dict[str, int] = {}
         self._told: set[str] = set()
+        self._ends: dict[str, int] = {}
+        self._looked: int | None = None
         self.tally = Tally(source=source.name)
 
     def positions(self) -> dict[str, int]:
@@ -232,7 +237,12 @@ class Worker:
             self._tell_once("past", "there are events before 1970; they are taken. Is a unit of time wrong?")
 
     def _look(self, stream: Stream) -> None:
-        self.tally.lag = {name: max(end - self._known.get(name, -1), 0) for name, end in stream.ends().items()}
+        """Show how far it is; where the stream ends is asked once a second."""
+        now = self._around.clock.now()
+        if self._looked is None or not 0 <= now - self._looked < LOOK_EVERY:
+            with suppress(BrokerAway):  # the next poll deals with that
+                self._ends, self._looked = dict(stream.ends()), now
+        self.tally.lag = {name: max(end - self._known.get(name, -1), 0) for name, end in self._ends.items()}
         self._around.watch(self.tally)
 
     def _note_unknown(self, names: Sequence[str]) -> None:
