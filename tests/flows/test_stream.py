@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ class Scripted:
 class Work:
     """A worker, and what it told and did."""
 
-    def __init__(self, store: FeatureStore, **limits: Any) -> None:
+    def __init__(self, store: FeatureStore, log: str = "payments", **limits: Any) -> None:
         self.heard, self.slept, self.fed, self.tallies = Heard(), list[float](), list[str](), list[Tally]()
         self.stop = False
         around = Around(
@@ -86,10 +87,9 @@ class Work:
             watch=self.tallies.append,
         )
         source = store.get_data_source("payments")
-        kept = Letters(store._make("logs", "embedded", {"path": ".gnomon/rejected"}).log("payments"))
+        kept = Letters(store._make("logs", "embedded", {"path": ".gnomon/rejected"}).log(log))
         keys = join_keys(store.catalog(), source)  # type: ignore[arg-type]
-        log = store.logs.log("payments")
-        self.worker = Worker(source, keys, log, kept, Limits(**limits), around)  # type: ignore[arg-type]
+        self.worker = Worker(source, keys, store.logs.log(log), kept, Limits(**limits), around)  # type: ignore[arg-type]
 
     def __call__(self, stream: Any) -> Tally:
         self.worker.run(stream, Until(once=True))
@@ -130,6 +130,13 @@ def test_training_sees_the_events_and_not_where_they_came_from(store: FeatureSto
     assert [one for one in row_view.feature_names if one.startswith("__")] == []
 
 
+@pytest.fixture(scope="module")
+def one_store(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with opened(tmp_path_factory.mktemp("shop"), pushed()) as store:
+        yield store
+
+
+NUMBERS = count()
 turns = st.lists(
     st.lists(st.tuples(st.sampled_from("pq"), st.integers(0, 12), st.integers(1, 8)), max_size=3), max_size=6
 )
@@ -137,7 +144,7 @@ turns = st.lists(
 
 @given(turns, st.randoms(use_true_random=False), st.integers(0, 3))
 def test_messages_that_come_twice_or_mixed_up_within_a_batch_count_once(
-    tmp_path_factory: pytest.TempPathFactory, turns: list[Any], chance: Any, restarts: int
+    one_store: FeatureStore, turns: list[Any], chance: Any, restarts: int
 ) -> None:
     """A partition's batches overlap as they do when reading goes back; in a batch the order is any."""
     script, reached = [], {"p": -1, "q": -1}
@@ -150,14 +157,15 @@ def test_messages_that_come_twice_or_mixed_up_within_a_batch_count_once(
             chance.shuffle(offsets)
             parts.append((name, offsets))
         script.append(parts)
-    with opened(tmp_path_factory.mktemp("shop"), pushed()) as store:
-        cuts = sorted(chance.randrange(len(script) + 1) for _ in range(restarts))
-        for first, last in zip([0, *cuts], [*cuts, len(script)], strict=True):
-            Work(store)(Scripted(*script[first:last]))
-        rows = logged(store)
-        for name, last in reached.items():
-            assert [row[OFFSET] for row in rows if row[PARTITION] == name] == list(range(last + 1))
-        assert store.logs.log("payments").offsets() == {name: last for name, last in reached.items() if last >= 0}
+    log = f"log-{next(NUMBERS)}"
+    cuts = sorted(chance.randrange(len(script) + 1) for _ in range(restarts))
+    for first, last in zip([0, *cuts], [*cuts, len(script)], strict=True):
+        Work(one_store, log)(Scripted(*script[first:last]))
+    found = one_store.logs.log(log).read().read_all()
+    rows = found.to_pylist() if len(found) else []
+    for name, last in reached.items():
+        assert [row[OFFSET] for row in rows if row[PARTITION] == name] == list(range(last + 1))
+    assert one_store.logs.log(log).offsets() == {name: last for name, last in reached.items() if last >= 0}
 
 
 def test_two_that_take_a_partition_for_theirs_append_each_message_once(store: FeatureStore) -> None:
