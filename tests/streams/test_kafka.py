@@ -147,6 +147,29 @@ def test_a_topic_that_is_not_there_is_an_error_that_names_others(
         run(store)
 
 
+def test_a_topic_for_dead_letters_has_to_be_there(kafka: Server, topic: str, tmp_path: Path) -> None:  # noqa: F811
+    source = of_kafka(kafka.address, topic, dead_letter_topic="nowhere")
+    with (
+        opened(tmp_path, source) as store,
+        pytest.raises(SourceError, match=r"no topic 'nowhere' at .*\n.*\n.*correct dead_letter_topic="),
+    ):
+        run(store)
+
+
+def test_a_dead_letter_that_is_too_large_for_its_topic_is_in_the_files(
+    kafka: Server,  # noqa: F811
+    topic: str,
+    tmp_path: Path,
+) -> None:
+    dead, heard = kafka.topic(f"{topic}-dead"), Heard()
+    (tmp_path / "feature_store.yaml").write_text("project: shop\nstreams: {kafka: {message.max.bytes: 1000}}\n")
+    kafka.send(topic, [b"x" * 5_000, message(0)], partition=0)
+    with opened(tmp_path, of_kafka(kafka.address, topic, dead_letter_topic=dead)) as store:
+        assert run(store, heard).appended == 1
+        assert len(letters(store)) == 1
+    assert heard.about(f"the message 0 of {topic}/0 is too large for {dead}")
+
+
 def test_a_topic_made_anew_is_not_taken_for_the_old_one(kafka: Server, topic: str, store: FeatureStore) -> None:  # noqa: F811
     kafka.send(topic, messages(10), partition=0)
     run(store)
@@ -315,3 +338,19 @@ def test_an_event_can_be_read_soon_after_it_was_sent(kafka: Server, topic: str, 
             until(lambda number=number: position(store) == number + 1)
             took.append(time.monotonic() - began)
     assert sorted(took)[5] < 1.0
+
+
+def test_a_worker_that_has_no_partition_has_nothing_to_read(kafka: Server, tmp_path: Path) -> None:  # noqa: F811
+    topic = kafka.topic(f"one-{time.time_ns()}", partitions=1)
+    kafka.send(topic, messages(10))
+    with (
+        opened(tmp_path, of_kafka(kafka.address, topic)) as store,
+        FeatureStore(tmp_path) as second,
+        working(store) as one,
+    ):
+        until(lambda: position(store) == 10)
+        assert run(second).appended == 0
+        kafka.send(topic, messages(10, first=10))
+        until(lambda: position(store) == 20)
+        assert one == []
+        check_each_once(store, range(20))

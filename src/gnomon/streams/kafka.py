@@ -133,6 +133,11 @@ class KafkaStream:
         ends = self._ends_by_asking()
         for partition, offset in self._logged().items():
             self._check_end(partition, offset, ends.get(partition, (0, 0))[1])
+        if dead := self._source.dead_letter_topic:
+            try:
+                self._partitions(dead, "dead_letter_topic")
+            except KafkaException as wrong:
+                raise self._failure(wrong.args[0]) from wrong
         self._subscribe()
 
     def poll(self, room: Room) -> list[Messages]:
@@ -249,21 +254,25 @@ class KafkaStream:
 
     def _ends_by_asking(self) -> dict[int, tuple[int, int]]:
         """Partition → its first offset, and the one behind its last."""
-        consumer = self._opened()
         try:
-            found = consumer.list_topics(self._topic, timeout=PATIENCE).topics[self._topic]
-            if found.error is None:
-                return {number: self._watermarks(number) for number in found.partitions}
-            if found.error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
-                others = [name for name in consumer.list_topics(timeout=PATIENCE).topics if not name.startswith("__")]
-                raise SourceError(
-                    f"there is no topic {self._topic!r} at {self._source.kafka_bootstrap_servers}.",
-                    instead=f"There are: {listing(sorted(others))}.",
-                    hint="make the topic, or correct topic= on the source and apply it.",
-                )
-            raise self._failure(found.error)
+            return {number: self._watermarks(number) for number in self._partitions(self._topic, "topic")}
         except KafkaException as wrong:
             raise self._failure(wrong.args[0]) from wrong
+
+    def _partitions(self, topic: str, argument: str) -> list[int]:
+        """The partitions of a topic, which has to be there."""
+        consumer = self._opened()
+        found = consumer.list_topics(topic, timeout=PATIENCE).topics[topic]
+        if found.error is None:
+            return list(found.partitions)
+        if found.error.code() not in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
+            raise self._failure(found.error)
+        others = [name for name in consumer.list_topics(timeout=PATIENCE).topics if not name.startswith("__")]
+        raise SourceError(
+            f"there is no topic {topic!r} at {self._source.kafka_bootstrap_servers}.",
+            instead=f"There are: {listing(sorted(others))}.",
+            hint=f"make the topic, or correct {argument}= on the source and apply it.",
+        )
 
     def _watermarks(self, partition: int) -> tuple[int, int]:
         low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=PATIENCE)
@@ -416,14 +425,18 @@ class KafkaStream:
             if error is not None:
                 failed.append(error)
 
+        topic = self._source.dead_letter_topic
         while True:
             try:
-                self._producer.produce(
-                    self._source.dead_letter_topic, letter.payload, headers=headers, on_delivery=told
-                )
-                return
+                self._producer.produce(topic, letter.payload, headers=headers, on_delivery=told)
             except BufferError:
                 self._producer.poll(0.1)
+                continue
+            except KafkaException as wrong:
+                if wrong.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                    raise self._failure(wrong.args[0]) from wrong
+                self._reading.tell(f"the message {letter.offset} of {letter.partition} is too large for {topic}.")
+            return
 
     def _failure(self, error: Any) -> BackendError | ConflictError:
         """The driver's error in gnomon's words."""
