@@ -188,6 +188,25 @@ def test_two_that_take_a_partition_for_theirs_append_each_message_once(store: Fe
     assert tally.redelivered == 8
 
 
+def test_what_another_left_is_fed_on_when_its_partition_comes(store: FeatureStore) -> None:
+    work = Work(store)
+
+    class Coming(Scripted):
+        """A partition comes, as its log is when that happens."""
+
+        def poll(self, room: Room) -> list[Messages]:
+            if self.polls == 1:
+                Work(store).worker._log.append(pa.table({"id": ["left"]}), {"q": 3})
+                work.worker.positions()
+            return super().poll(room)
+
+    fed: list[int] = []
+    around = {name: getattr(work.worker._around, name) for name in ("clock", "sleep", "stopping", "tell", "watch")}
+    work.worker._around = Around(**around, feed=lambda name: fed.append(store.logs.log(name).position()))
+    work(Coming([("p", range(2))], [], []))
+    assert fed == [0, 2, 3]
+
+
 def test_a_log_that_went_back_is_an_error(store: FeatureStore, tmp_path: Path) -> None:
     work = Work(store)
 

@@ -78,7 +78,8 @@ class Around:
         clock: says what time it is.
         sleep: waits so many seconds, or less if the worker is to stop.
         stopping: whether it is to stop.
-        feed: brings online what the source's log has; called after each append, and once before the first poll.
+        feed: brings online what the source's log has; called after each append, before the first poll, and when
+            partitions have come.
         tell: tells a person something that is no error.
         watch: is shown the tally after each turn.
     """
@@ -110,14 +111,19 @@ class Worker:
         self._limits, self._around = limits, around
         self._reader = Reader(source)
         self._known: dict[str, int] = {}
+        self._is_fed = False
+        self._unknown: set[str] = set()
         self._told: set[str] = set()
         self._ends: dict[str, int] = {}
         self._looked: int | None = None
         self.tally = Tally(source=source.name)
 
     def positions(self) -> dict[str, int]:
-        """Where the log is: what a stream goes on from."""
-        self._known = self._log.offsets()
+        """Where the log is: what a stream goes on from.
+
+        It may be further than what is online, for whoever had the partition may have been killed in between.
+        """
+        self._known, self._is_fed = self._log.offsets(), False
         return self._known
 
     def run(self, stream: Stream, until: Until) -> None:
@@ -132,10 +138,11 @@ class Worker:
         try:
             self._trying(stream.open)
             self.positions()
-            self._around.feed(self._source.name)
+            self._feed()
             idle_since = self._around.clock.now()
             while not self._around.stopping():
                 messages = self._trying(lambda: stream.poll(self._limits.room))
+                self._feed()
                 now = self._around.clock.now()
                 if any(len(one.offsets) for one in messages):
                     self._take(stream, messages)
@@ -162,11 +169,16 @@ class Worker:
                     raise
                 self._go_on_from(wrong.facts["offsets"], wrong)
                 continue
-            self._known |= last
-            self._around.feed(self._source.name)
+            self._known, self._is_fed = {**self._known, **last}, False
+            self._feed()
             stream.commit(last)
             self._count(events, fresh, len(letters))
             return
+
+    def _feed(self) -> None:
+        if not self._is_fed:
+            self._around.feed(self._source.name)
+            self._is_fed = True
 
     def _put_aside(self, stream: Stream, letters: Sequence[Letter]) -> None:
         """Keep dead letters, and give them back to the broker; killed in between, that is done again."""
@@ -246,8 +258,8 @@ class Worker:
         self._around.watch(self.tally)
 
     def _note_unknown(self, names: Sequence[str]) -> None:
-        if new := [name for name in names if name not in self._told]:
-            self._told.update(new)
+        if new := [name for name in names if name not in self._unknown]:
+            self._unknown.update(new)
             self._tell(f"messages have fields that the source has no columns for: {listing(new)}. They are left out.")
 
     def _tell_once(self, key: str, text: str) -> None:

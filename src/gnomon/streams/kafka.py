@@ -80,11 +80,13 @@ class _Mine:
     Args:
         last: the offset of the last message read, or in the log.
         checked: whether it was looked at, if the topic fits the log.
+        astray: whether messages may have been lost on their way here, so that they have to be read again.
         end: the offset at which its end was seen, if it was.
     """
 
     last: int
     checked: bool = False
+    astray: bool = False
     end: int | None = None
 
 
@@ -324,8 +326,10 @@ class KafkaStream:
                     f"{self._name(partition)} begins at {low}: its messages {one.last + 1} to {low - 1} were gone "
                     "before they were read. Is its retention too short?"
                 )
-                self._seek(partition, low)
-            one.checked = True
+                one.astray = True
+            if one.astray:
+                self._seek(partition, max(one.last + 1, low))
+            one.checked, one.astray = True, False
 
     def _seek(self, partition: int, offset: int) -> None:
         told = [TopicPartition(self._topic, partition, offset)]
@@ -339,6 +343,8 @@ class KafkaStream:
         try:
             found: list[Any] = self._consumer.consume(most, wait)
         except KafkaException as wrong:
+            for one in self._mine.values():
+                one.checked, one.astray = False, True
             raise self._failure(wrong.args[0]) from wrong
         return found
 
