@@ -18,6 +18,7 @@ GROUPS = (
     "online_stores",
     "pushes",
     "looks",
+    "streams",
     "startup",
 )
 WHEN_NAMED = ("feast", "any_size", "many_events")

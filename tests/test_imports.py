@@ -10,16 +10,21 @@ import pytest
 
 import gnomon
 
-HEAVY = ("click", "duckdb", "lmdb", "numpy", "pandas", "polars", "pyarrow", "rich", "sqlalchemy", "sqlglot", "yaml")
+HEAVY = (
+    *("click", "confluent_kafka", "duckdb", "lmdb", "numpy", "pandas", "polars"),
+    *("pyarrow", "rich", "sqlalchemy", "sqlglot", "yaml"),
+)
 
 LIGHT = (
     "gnomon",
     "gnomon.clock",
     "gnomon.contracts.engine",
+    "gnomon.contracts.formats",
     "gnomon.contracts.log",
     "gnomon.contracts.online",
     "gnomon.contracts.plugins",
     "gnomon.contracts.registry",
+    "gnomon.contracts.streams",
     "gnomon.core.expressions",
     "gnomon.definitions.catalog",
     "gnomon.errors",
@@ -39,6 +44,7 @@ def fresh(code: str) -> list[str]:
 
 def test_exported_names_are_exactly_these() -> None:
     assert sorted(gnomon.__all__) == [
+        "AvroFormat",
         "Entity",
         "Feature",
         "FeatureService",
@@ -47,7 +53,11 @@ def test_exported_names_are_exactly_these() -> None:
         "Field",
         "FileSource",
         "GnomonError",
+        "JsonFormat",
+        "KafkaSource",
+        "ProtoFormat",
         "PushSource",
+        "RedisStreamSource",
         "ValueType",
         "Window",
         "__version__",

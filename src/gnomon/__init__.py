@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from gnomon.core.windows import Window
 from gnomon.definitions import agg
 from gnomon.definitions.entities import Entity, Feature, Field
+from gnomon.definitions.formats import AvroFormat, JsonFormat, ProtoFormat
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import FileSource, PushSource
+from gnomon.definitions.streams import KafkaSource, RedisStreamSource
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import GnomonError
 from gnomon.types import ValueType
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AvroFormat",
     "Entity",
     "Feature",
     "FeatureService",
@@ -27,7 +30,11 @@ __all__ = [
     "Field",
     "FileSource",
     "GnomonError",
+    "JsonFormat",
+    "KafkaSource",
+    "ProtoFormat",
     "PushSource",
+    "RedisStreamSource",
     "ValueType",
     "Window",
     "__version__",

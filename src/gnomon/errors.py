@@ -20,6 +20,7 @@ from typing import Any
 
 __all__ = [
     "BackendError",
+    "BrokerAway",
     "ConfigError",
     "ConflictError",
     "DefinitionError",
@@ -72,6 +73,10 @@ class ConflictError(GnomonError):
 
 class BackendError(GnomonError):
     """A store, file or server failed: the operator must look. The driver's own error is the cause."""
+
+
+class BrokerAway(BackendError):
+    """A broker does not answer: it may come back, and reading then goes on where the log is."""
 
 
 class SourceError(BackendError):

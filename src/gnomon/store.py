@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from gnomon.flows.lag import SourceLag
     from gnomon.flows.materialize import Loader, Progress, Report
     from gnomon.flows.read import OnlineResponse, Reader
+    from gnomon.flows.stream import Setting, StreamPosition, StreamReport
     from gnomon.flows.training import TrainingSet
     from gnomon.plan.known_through import KnownThrough
     from gnomon.plan.lineage import Lineage
@@ -417,6 +418,53 @@ class FeatureStore:
 
         return source_lag(self.catalog(), self.engine, self.logs, source)
 
+    def stream(
+        self,
+        sources: Sequence[str] = (),
+        *,
+        folder: str | Path | None = None,
+        worker: str = "",
+        once: bool = False,
+        until_idle: str | None = None,
+        around: Mapping[str, Any] | None = None,
+    ) -> list[StreamReport]:
+        """Bring the events of streams into their sources' logs, each once, until told to stop.
+
+        Args:
+            sources: names of sources; all that have a stream by default.
+            folder: a folder of files to read in place of the one source's stream; a relative path starts at the repo.
+            worker: this worker's name; one of the same name that is started later takes its place.
+            once: stop when all has been read that is there.
+            until_idle: stop when nothing has come for so long, such as "30s".
+            around: for programs: `stop`, a `flows.stream.Stop`; `feed`, `tell`, `watch`, called as in `flows.stream`.
+
+        Raises:
+            NotRegistered: there is no such source.
+            RequestError: a source has no stream.
+            SourceError: a topic, a stream or a folder is not there.
+            BrokerAway: a broker did not answer for too long.
+            BackendError: a log cannot be written; nothing of the batch is in it.
+            ConflictError: another worker of that name has taken over.
+        """
+        from gnomon.flows.stream import Setting, stream
+
+        where = None if folder is None else self.repo_path / folder
+        return stream(self._setting(Setting, around or {}), sources, where, worker, once, until_idle)
+
+    def stream_positions(self, sources: Sequence[str] = ()) -> list[StreamPosition]:
+        """How far the logs of sources with a stream are, partition by partition, and how far the streams.
+
+        Args:
+            sources: names of sources; all that have a stream by default.
+
+        Raises:
+            NotRegistered: there is no such source.
+            BrokerAway: a broker does not answer.
+        """
+        from gnomon.flows.stream import Setting, positions
+
+        return positions(self._setting(Setting, None), sources)
+
     def reproduce(self, made: pa.Table | str | Path) -> TrainingSet:
         """Ask a training set's question again, about the same rows and with the definitions and hindsight of then.
 
@@ -641,6 +689,22 @@ class FeatureStore:
             logs=self.logs,
             clock=self.clock,
             progress=Quiet() if progress is None else progress,
+        )
+
+    def _setting(self, setting: type[Setting], around: Mapping[str, Any] | None) -> Setting:
+        from gnomon.flows.feed import telling
+
+        letters, given = {"path": REJECTED, "seal_age": "1m"}, dict(around or {})
+        if around is not None and "feed" not in given and (feeder := self._feeder()):
+            given["feed"] = telling(feeder, given.get("tell", str))
+        return setting(
+            snapshot=self.snapshot(),
+            project=self.project,
+            logs=self.logs,
+            letters=self._make("logs", "embedded", letters),
+            options={kind: one.options for kind, one in self.config.streams.items()},
+            clock=self.clock,
+            **given,
         )
 
     def _definitions(self, objects: Sequence[Any] | Any | None) -> list[Any]:

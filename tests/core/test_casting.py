@@ -200,3 +200,22 @@ def test_a_value_that_no_row_has_does_not_matter():
 def test_dates_and_texts_are_instants():
     texts = pa.chunked_array([pa.array(["2024-01-01", None])])
     assert cast_keys(texts, UnixTimestamp, "t").cast(pa.int64()).to_pylist() == [to_micros("2024-01-01"), None]
+
+
+@given(
+    st.lists(
+        st.datetimes().map(lambda at: at.isoformat() + "Z")
+        | st.sampled_from(["2024-02-30T00:00:00Z", "0000-01-01T00:00:00Z", "2024-01-01T24:00:00Z", "2024-01-01", None])
+        | st.from_regex(r"\A\d{4}-[01]\d-[0-3]\d[T ][0-2]\d:\d\d:\d\d(\.\d{3}(\d{3})?)?(Z|\+01:00)?\Z"),
+        max_size=6,
+    )
+)
+def test_texts_of_instants_are_read_at_once_as_they_are_one_by_one(texts: list[str | None]) -> None:
+    column = pa.chunked_array([pa.array(texts, pa.string())])
+    try:
+        one_by_one = [cast_key(one, UnixTimestamp) for one in texts]
+    except RequestError:
+        with pytest.raises(RequestError):
+            cast_keys(column, UnixTimestamp)
+        return
+    assert cast_keys(column, UnixTimestamp).cast(pa.int64()).to_pylist() == one_by_one

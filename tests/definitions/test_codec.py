@@ -12,7 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, Window, agg
+from gnomon import (
+    AvroFormat,
+    Entity,
+    FeatureService,
+    FeatureView,
+    Field,
+    FileSource,
+    JsonFormat,
+    KafkaSource,
+    ProtoFormat,
+    PushSource,
+    RedisStreamSource,
+    Window,
+    agg,
+)
 from gnomon.definitions.aggregations import Aggregation
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.codec import CLASSES, decode, encode, fingerprint
@@ -75,6 +89,14 @@ PUSHED = PushSource(
     batch_source=OLDER,
     cutover="2024-01-01",
 )
+TOPIC = KafkaSource(
+    **{one.name: getattr(PUSHED, one.name) for one in dataclasses.fields(PUSHED)},
+    kafka_bootstrap_servers="k1:9092",
+    topic="clicks",
+)
+STREAM = RedisStreamSource(
+    **{one.name: getattr(PUSHED, one.name) for one in dataclasses.fields(PUSHED)}, stream="clicks"
+)
 USER = Entity(name="user", join_keys=("user_id",))
 VIEW = FeatureView(
     name="profile",
@@ -97,6 +119,17 @@ PROJECTION = Projection(view=VIEW, features=("age",), name="from", join_key_map=
 SERVICE = FeatureService(name="model", features=(PROJECTION,))
 
 ABOUT: dict[str, Any] = {"description": "other words", "owner": "another team", "tags": {"team": "b"}}
+OF_PUSHED: dict[str, Any] = {
+    "name": "taps",
+    "schema": (*EVENT, Field("more", Int64)),
+    "timestamp_field": "since",
+    "event_id": "op",
+    "operation": "",
+    "batch_source": dataclasses.replace(OLDER, delay=timedelta(0)),
+    "cutover": "",
+    **ABOUT,
+}
+READING: dict[str, Any] = {"message_format": AvroFormat("{}"), "field_mapping": {"who": "id"}, "group": "g"}
 CHANGED: dict[type[Any], tuple[Any, dict[str, Any]]] = {
     Entity: (USER, {"name": "customer", "join_keys": ("id",), "value_type": Int32, **ABOUT}),
     FileSource: (
@@ -114,19 +147,24 @@ CHANGED: dict[type[Any], tuple[Any, dict[str, Any]]] = {
             **ABOUT,
         },
     ),
-    PushSource: (
-        PUSHED,
+    PushSource: (PUSHED, OF_PUSHED),
+    KafkaSource: (
+        TOPIC,
         {
-            "name": "taps",
-            "schema": (*EVENT, Field("more", Int64)),
-            "timestamp_field": "since",
-            "event_id": "op",
-            "operation": "",
-            "batch_source": dataclasses.replace(OLDER, delay=timedelta(0)),
-            "cutover": "",
-            **ABOUT,
+            **OF_PUSHED,
+            **READING,
+            "kafka_bootstrap_servers": "k2:9092",
+            "topic": "taps",
+            "dead_letter_topic": "dead",
         },
     ),
+    RedisStreamSource: (
+        STREAM,
+        {**OF_PUSHED, **READING, "url": "redis://r2:6379", "stream": "taps", "field": "event"},
+    ),
+    JsonFormat: (JsonFormat(), {"instants": "ms", "schema_json": "{}"}),
+    AvroFormat: (AvroFormat("{}"), {"schema_json": "[]", "skip_bytes": 5}),
+    ProtoFormat: (ProtoFormat("a_pb2.A"), {"class_path": "a_pb2.B", "skip_bytes": 6}),
     Field: (VIEW.schema[0], {"name": "years", "dtype": Float64, **{k: ABOUT[k] for k in ("description", "tags")}}),
     FeatureView: (
         VIEW,

@@ -123,5 +123,5 @@ def test_a_change_of_the_batch_source_names_the_views_that_stand_on_it() -> None
 
 
 def test_two_sources_of_one_name_are_refused_whatever_their_kinds() -> None:
-    with pytest.raises(DefinitionError, match="a file source and a push source are both called 'payments'"):
+    with pytest.raises(DefinitionError, match="two sources of different kinds are both called 'payments'"):
         Catalog.of([source(), FileSource(path="payments")])

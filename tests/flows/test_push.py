@@ -341,3 +341,15 @@ def test_a_row_of_the_files_yields_to_the_log_once_that_has_its_event(tmp_path: 
         rows = {"user_id": [1, 1, 1], "event_timestamp": [hours(-1), hours(1), hours(6)]}
         found = store.get_historical_features(rows, ["spend:amount_sum_1d"], as_known="then").to_arrow()
     assert found["amount_sum_1d"].to_pylist() == [8.0, 29.0, 29.0]
+
+
+def test_whole_numbers_are_decimals_where_they_fit(tmp_path: Path) -> None:
+    fields = [Field("user_id", Int64), Field("at", UnixTimestamp), Field("money", Decimal(10, 2))]
+    source = PushSource(name="payments", schema=fields)
+    with FeatureStore(tmp_path) as store:
+        store.apply(FeatureView(name="latest", entities=[USER], source=source))
+        rows = [{"user_id": 1, "at": NOON, "money": money} for money in (7, None, 10**8)]
+        report = store.push("payments", rows)
+        assert [one.reason for one in report.rejections] == ["'money': 100000000 is no Decimal(10, 2) without loss"]
+        found = store.logs.log("payments").read().read_all()["money"].to_pylist()
+        assert found == [PythonDecimal("7.00"), None]

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from gnomon import __version__
-from gnomon.cli import ask, definitions, keep, load, project, why
+from gnomon.cli import ask, definitions, keep, load, project, stream, why
 from gnomon.cli.root import GLOBAL_OPTIONS, Root
 from gnomon.cli.session import Session
 
@@ -43,7 +43,16 @@ def app(ctx: click.Context, repo: Path, json: bool, debug: bool) -> None:
     ctx.obj = Session(repo, json)
 
 
-PARTS = (project.FIRST, definitions.COMMANDS, load.COMMANDS, keep.COMMANDS, ask.COMMANDS, why.COMMANDS, project.LAST)
+PARTS = (
+    project.FIRST,
+    definitions.COMMANDS,
+    load.COMMANDS,
+    stream.COMMANDS,
+    keep.COMMANDS,
+    ask.COMMANDS,
+    why.COMMANDS,
+    project.LAST,
+)
 for command in (one for part in PARTS for one in part):
     app.add_command(command)
 

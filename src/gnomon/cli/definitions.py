@@ -102,7 +102,7 @@ def _service_row(one: Any) -> list[Any]:
 
 def _source_row(one: Any) -> list[Any]:
     if not hasattr(one, "path"):
-        return [one.name, "pushed", one.timestamp_field, "its stamp", one.description]
+        return [one.name, one.where, one.timestamp_field, "its stamp", one.description]
     known = one.created_timestamp_column or (one.delay is not None and f"{duration_text(one.delay)} later") or None
     return [one.name, one.path, one.timestamp_field, known, one.description]
 

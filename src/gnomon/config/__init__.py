@@ -40,6 +40,7 @@ KEYS = (
     "online_store",
     "offline_store",
     "log",
+    "streams",
     "entity_key_serialization_version",
 )
 
@@ -101,6 +102,7 @@ class RepoConfig:
         offline_store: the engine that reads sources.
         log: where pushed events are kept.
         log_retain: how long at least; older ones may be trimmed. None for all of them, for ever.
+        streams: kind of stream, such as `kafka` → what its driver is told, passwords among it.
         provider: `local`.
         cache_ttl_seconds: how long a reader may go on with the definitions it has; 0 for ever.
         entity_key_serialization_version: accepted as Feast's, and without effect: keys have gnomon's own encoding.
@@ -120,6 +122,7 @@ class RepoConfig:
     offline_store: Backend = field(default_factory=lambda: _offline_store({}))
     log: Backend = field(default_factory=lambda: _log({}))
     log_retain: timedelta | None = None
+    streams: Mapping[str, Backend] = field(default_factory=FrozenMap)
     provider: str = "local"
     cache_ttl_seconds: int = 600
     entity_key_serialization_version: int | None = None
@@ -190,6 +193,7 @@ def _from_values(path: Path, values: dict[str, Any], repo: Path) -> RepoConfig:
         given["offline_store"] = _offline_store(_mapping("offline_store", "type", given.get("offline_store", {})))
         given["log"] = _log(log := _mapping("log", "path", given.get("log", {})))
         given["log_retain"] = _retain(log.get("retain"))
+        given["streams"] = _streams(given.get("streams", {}))
         return RepoConfig(repo_path=repo, ignored=tuple(key for key in values if key not in KEYS), **given)
     except ConfigError as wrong:
         raise ConfigError(f"{path}: {wrong.what}", instead=wrong.instead, hint=wrong.hint, **wrong.facts) from None
@@ -261,6 +265,15 @@ def _retain(given: Any) -> timedelta | None:
     if found is not None and found <= timedelta(0):
         raise ConfigError(f"log: retain is {given!r}.", hint="leave it out to keep all events for ever.")
     return found
+
+
+def _streams(given: Any) -> Mapping[str, Backend]:
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"streams is {masked(given)!r}.", hint="write `streams: {kafka: {…}}`.")
+    for kind, options in given.items():
+        if not isinstance(options, Mapping):
+            raise ConfigError(f"streams: {kind} is {masked(options)!r}.", hint=f"write `streams: {{{kind}: {{…}}}}`.")
+    return FrozenMap({kind: Backend(kind, options) for kind, options in given.items()})
 
 
 def _known(key: str, group: str, kind: Any, options: Mapping[str, Any]) -> Backend:

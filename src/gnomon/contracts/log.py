@@ -2,7 +2,9 @@
 
 Appended is on disk; what is on disk is never changed. Each event gets, once, a **position** (1, 2, 3 …) and a **known
 time**, which goes up along the log. A batch's **offsets**, a number per producer, are kept in the same append, so that
-a batch that is sent again is recognised. Readers see a prefix of the log, and never wait for a writer.
+a batch that is sent again is recognised. A writer that says where it believes its producers to be appends only if they
+are: of two that both take a partition for theirs, one finds out. Readers see a prefix of the log, and never wait for a
+writer.
 
 Over the years events may go: the oldest ones (`trim`), and those of one entity (`erase`). What stays keeps its position
 and its known time, and neither is ever given again.
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = [
     "KNOWN",
     "NO_OFFSETS",
+    "OFFSET",
+    "ORIGIN",
+    "PARTITION",
     "POSITION",
     "Appended",
     "Erased",
@@ -37,6 +42,12 @@ POSITION = "__position"
 """The column of positions, int64, beside an event's own columns."""
 KNOWN = "__known"
 """The column of known times, timestamps in µs UTC, beside an event's own columns."""
+PARTITION = "__partition"
+"""A column an event may have: the producer it came from, such as `payments/3`, a text."""
+OFFSET = "__offset"
+"""A column an event may have: its offset among those of that producer, int64."""
+ORIGIN = (PARTITION, OFFSET)
+"""The columns that a stream's events have beside their own; nothing but an explanation looks at them."""
 NO_OFFSETS: Mapping[str, int] = {}
 
 
@@ -134,18 +145,23 @@ class Erased:
 class Log(Protocol):
     """The events of one source. Every method raises `BackendError` when the log cannot be read or written."""
 
-    def append(self, batch: pa.Table, offsets: Mapping[str, int] = NO_OFFSETS) -> Appended:
+    def append(
+        self, batch: pa.Table, offsets: Mapping[str, int] = NO_OFFSETS, after: Mapping[str, int] | None = None
+    ) -> Appended:
         """Stamp events and make them durable, all or none, together with their offsets.
 
         A known time is the clock's now, or one µs after the last where the clock stands still or steps back.
 
         Args:
-            batch: the events; no column begins with two underscores.
+            batch: the events; no column begins with two underscores, but for `__partition` and `__offset`.
             offsets: producer → the offset of its last event in the batch. Where all are at or before those in the log,
                 the batch was there before and is not appended again.
+            after: producer → the offset that the writer believes to be the log's last, -1 for none. Where given, the
+                batch is appended if that is so for each of them; else it is an error.
 
         Raises:
-            ConflictError: somebody else is writing for too long; or some offsets are there already, and some are not.
+            ConflictError: somebody else is writing for too long; or some offsets are there already, and some are not;
+                or the log's are not those of `after`, and then `offsets` on the error are the log's.
         """
         ...
 

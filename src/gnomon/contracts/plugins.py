@@ -19,7 +19,7 @@ from typing import Any
 from gnomon.clock import Clock
 from gnomon.errors import ConfigError, listing, nearest_hint
 
-__all__ = ["Context", "check_options", "make"]
+__all__ = ["Context", "check_options", "find", "make"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,19 @@ def make(group: str, type_name: str, options: Mapping[str, Any], context: Contex
     Raises:
         ConfigError: no installed package has a back-end of that name.
     """
+    return find(group, type_name)(options, context)
+
+
+def find(group: str, type_name: str) -> Any:
+    """What a package registered under a name.
+
+    Args:
+        group: `online_stores`, `engines`, `registries`, `streams` or `formats`.
+        type_name: the name.
+
+    Raises:
+        ConfigError: no installed package has one of that name.
+    """
     found = {entry.name: entry for entry in metadata.entry_points(group=f"gnomon.{group}")}
     if type_name not in found:
         what = group.replace("_", " ").removesuffix("s").replace("registrie", "registry")
@@ -57,7 +70,7 @@ def make(group: str, type_name: str, options: Mapping[str, Any], context: Contex
             instead=f"Installed: {listing(sorted(found))}.",
             hint=nearest_hint(type_name, found, otherwise=f"set {what.replace(' ', '_')}: type in feature_store.yaml."),
         )
-    return found[type_name].load()(options, context)
+    return found[type_name].load()
 
 
 def check_options(where: str, options: Mapping[str, Any], known: tuple[str, ...]) -> None:

@@ -31,6 +31,8 @@ from gnomon.types import Bool, Bytes, FeatureType, Int32, Int64, String, UnixTim
 
 __all__ = ["cast_key", "cast_keys", "is_null"]
 
+_UTC = r"^(?:[1-9]\d{3}|0[1-9]\d\d|00[1-9]\d|000[1-9])-\d\d-\d\d[T ][0-2]\d:[0-5]\d:[0-5]\d(?:\.\d{6}|\.\d{3})?Z$"
+"""Texts of instants that Arrow reads as `to_micros` does."""
 _WHOLE = re.compile(r"0|-?[1-9][0-9]*")
 
 
@@ -80,6 +82,8 @@ def cast_keys(column: pa.ChunkedArray, dtype: FeatureType, name: str = "key") ->
         return column.cast(target)
     if dtype == Bytes and (pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)):
         return column.cast(target)
+    if dtype == UnixTimestamp and (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return _plain_instants(column) or _by_distinct(column, dtype, name)
     return _by_distinct(column, dtype, name)
 
 
@@ -215,6 +219,16 @@ def _instants(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
         for chunk in column.chunks
     ]
     return pa.chunked_array(chunks, pa.int64()).cast(target)
+
+
+def _plain_instants(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Texts as most producers write instants, at once; None where there is any other."""
+    if not pc.all(pc.match_substring_regex(column, _UTC)).as_py():
+        return None
+    try:
+        return column.cast(to_arrow(UnixTimestamp))
+    except pa.ArrowInvalid:  # a day that no calendar has
+        return None
 
 
 def _by_distinct(column: pa.ChunkedArray, dtype: FeatureType, name: str) -> pa.ChunkedArray:

@@ -31,6 +31,8 @@ KIND_WORDS = {
     "Entity": "entity",
     "FileSource": "data source",
     "PushSource": "push source",
+    "KafkaSource": "Kafka source",
+    "RedisStreamSource": "Redis source",
     "FeatureView": "feature view",
     "FeatureService": "feature service",
 }
@@ -179,7 +181,7 @@ def _check_source_names(definitions: Iterable[Definition]) -> None:
     """Sources of all kinds are looked up by their names alone."""
     if twice := duplicates(one.name for one in definitions if isinstance(one, SOURCES)):
         raise DefinitionError(
-            f"a file source and a push source are both called {twice[0]!r}.",
+            f"two sources of different kinds are both called {twice[0]!r}.",
             hint="give one of them another name, or drop the older one: gnomon apply --prune.",
         )
 

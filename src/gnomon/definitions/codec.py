@@ -21,8 +21,10 @@ from gnomon.clock import duration_text
 from gnomon.core.windows import Window
 from gnomon.definitions.aggregations import Aggregation
 from gnomon.definitions.entities import Entity, Field
+from gnomon.definitions.formats import FORMATS
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import FileSource, PushSource
+from gnomon.definitions.streams import STREAMS
 from gnomon.definitions.views import FeatureView, Projection
 from gnomon.errors import DefinitionError
 from gnomon.types import FeatureType
@@ -33,12 +35,14 @@ Definition = Entity | FileSource | PushSource | FeatureView | FeatureService
 Resolve = Callable[[str, str], Definition]
 """Gives the definition of a kind and an id."""
 
-NAMED: tuple[type[Any], ...] = (Entity, FileSource, PushSource, FeatureView, FeatureService)
-CLASSES: dict[str, type[Any]] = {one.__name__: one for one in (*NAMED, Aggregation, Field, Projection, Window)}
+NAMED: tuple[type[Any], ...] = (Entity, FileSource, PushSource, *STREAMS, FeatureView, FeatureService)
+CLASSES: dict[str, type[Any]] = {
+    one.__name__: one for one in (*NAMED, *FORMATS, Aggregation, Field, Projection, Window)
+}
 
 
 def kind_of(definition: Definition) -> str:
-    """The word for what it is: `Entity`, `FileSource`, `PushSource`, `FeatureView`, `FeatureService`."""
+    """The word for what it is, its class: `Entity`, `FileSource`, `FeatureView`, and so on."""
     return type(definition).__name__
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gnomon.clock import instant_text, to_micros
 from gnomon.definitions.base import (
@@ -155,6 +155,11 @@ class PushSource:
     'at'
     """
 
+    what: ClassVar[str] = "push source"
+    """What messages call it."""
+    stream_type: ClassVar[str] = ""
+    """The kind of stream that its events come from by themselves, if they do."""
+
     name: str
     schema: tuple[Field, ...] = ()
     timestamp_field: str = ""
@@ -184,7 +189,7 @@ class PushSource:
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        owner = f"push source {check_name('push source', self.name)!r}"
+        owner = f"{self.what} {check_name(self.what, self.name)!r}"
         schema = _checked_schema(owner, self.schema)
         batch = self.batch_source
         if batch is not None and not isinstance(batch, FileSource):
@@ -210,6 +215,11 @@ class PushSource:
         _check_both(owner, batch, columns["event_id"], cutover)
         check_texts(owner, description=self.description, owner=self.owner)
         put(self, **columns, schema=schema, cutover=cutover, tags=check_tags(owner, self.tags))
+
+    @property
+    def where(self) -> str:
+        """Where its events come from, for people."""
+        return "pushed"
 
     @property
     def has_known_times(self) -> bool:

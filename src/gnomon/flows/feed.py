@@ -26,7 +26,7 @@ from gnomon.errors import BackendError
 from gnomon.flows.feeds import Feed, Moved, feed_of
 from gnomon.flows.logged import Logged
 
-__all__ = ["Fed", "Feeder"]
+__all__ = ["Fed", "Feeder", "telling"]
 
 EVENTS_TOGETHER = 20_000
 """So many events of a log are applied in one step."""
@@ -149,6 +149,19 @@ class Feeder:
         last, stamped = events[POSITION][-1].as_py(), events[KNOWN][-1].value
         feed.take(seen.events(events), after=after, upto=last, stamped=stamped, now=self._clock.now())
         return Fed(view=feed.view.id, position=last)
+
+
+def telling(feeder: Feeder, tell: Callable[[str], object]) -> Callable[[str], None]:
+    """A function that feeds a source's views, and tells a person, once, what keeps one of them behind."""
+    known: set[str] = set()
+
+    def feed(source: str) -> None:
+        for one in feeder.feed(source):
+            if one.behind and (said := f"{one.view} is not online: {one.behind}") not in known:
+                known.add(said)
+                tell(said)
+
+    return feed
 
 
 def _told(feed: Feed, work: Callable[[], Fed]) -> Fed:

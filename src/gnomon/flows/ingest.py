@@ -14,35 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gnomon.clock import Clock, instant_text
 from gnomon.contracts.engine import Engine
 from gnomon.contracts.log import NO_OFFSETS, Appended, Logs
 from gnomon.contracts.registry import Snapshot
-from gnomon.core.casting import cast_keys
 from gnomon.definitions.catalog import Catalog
-from gnomon.definitions.entities import Field
 from gnomon.definitions.sources import PushSource
 from gnomon.errors import BackendError, NotRegistered, RequestError, listing, nearest_hint
 from gnomon.flows.feed import Fed, Feeder
 from gnomon.flows.files import replacing
 from gnomon.flows.logged import stamped
+from gnomon.flows.rows import checked, join_keys
 from gnomon.flows.spine import Spine, read_spine
-from gnomon.types import (
-    Float32,
-    Float64,
-    Int32,
-    Int64,
-    String,
-    UnixTimestamp,
-    arrow_schema,
-    fits,
-    fits_key,
-    from_arrow,
-    to_arrow,
-)
 
 __all__ = ["PushReport", "Rejection", "push"]
 
@@ -157,7 +142,8 @@ def push(
             source=known.name, appended=0, rejected=0, first=at + 1, last=at, known=0, duplicate=True, online=fed
         )
     given = _given(df, engine)
-    events, reasons = _checked(given, known, _join_keys(snapshot.catalog, known))
+    _check_names(given, known)
+    events, reasons = checked(given.columns, given.rows, known, join_keys(snapshot.catalog, known))
     file = _kept_aside(given, reasons, rejects / known.name) if reasons else ""
     if to == "online":
         assert feeder is not None, "whoever asks for it brings it"
@@ -216,34 +202,6 @@ def _registered(catalog: Catalog, source: str | PushSource) -> PushSource:
     raise NotRegistered(kind="push source", name=str(name), known=known)
 
 
-def _join_keys(catalog: Catalog, source: PushSource) -> dict[str, Field]:
-    """The join keys, with their types, of the views that stand on a source."""
-    views = [view for view in catalog.views.values() if view.source == source]
-    return {one.name: one for view in views for one in view.entity_columns}
-
-
-def _checked(given: Spine, source: PushSource, keys: Mapping[str, Field]) -> tuple[pa.Table, dict[int, str]]:
-    """The rows that are right, in the source's columns; and of the others, by number, what is wrong."""
-    _check_names(given, source)
-    reasons: dict[int, str] = {}
-    columns = []
-    for one in source.schema:
-        column = given.columns.get(one.name, pa.chunked_array([pa.nulls(given.rows)]))
-        if column is None:
-            raise RequestError(
-                f"column {one.name!r} holds values Arrow has no one type for.", hint=f"make all of them {one.dtype}."
-            )
-        cast = _cast_of(column.type, one, is_key=one.name in keys)
-        column = pa.chunked_array(column) if not isinstance(column, pa.ChunkedArray) else column
-        columns.append(_cast_rows(column, cast, one, 0, reasons))
-    table = pa.table(columns, schema=arrow_schema((one.name, one.dtype) for one in source.schema))
-    _note_missing(table, [source.timestamp_field, *(name for name in keys if name in table.column_names)], reasons)
-    _note_operations(table, source, reasons)
-    if reasons:
-        table = table.filter(pa.array([row not in reasons for row in range(len(table))]))
-    return table, reasons
-
-
 def _check_names(given: Spine, source: PushSource) -> None:
     names = [one.name for one in source.schema]
     lacking = [name for name in names if name not in given.columns and name != source.operation]
@@ -262,77 +220,6 @@ def _check_names(given: Spine, source: PushSource) -> None:
             hint="leave the column out, or add a Field to the source's schema and apply it.",
             column=more[0],
         )
-
-
-def _cast_of(kind: pa.DataType, field: Field, *, is_key: bool) -> Cast:
-    """How a column becomes one of its declared type, where one of its type can.
-
-    Raises:
-        RequestError: no value of that type can be one of the declared type.
-    """
-    target, found = to_arrow(field.dtype), from_arrow(kind)
-    if pa.types.is_null(kind):
-        return lambda column: column.cast(target)
-    whole = field.dtype in (Int32, Int64)
-    if found is None or not (
-        fits(found, field.dtype)
-        or (is_key and fits_key(found, field.dtype))
-        or (whole and found in (Float32, Float64))  # pandas keeps whole numbers with nulls among them so
-        or (field.dtype == UnixTimestamp and found == String)  # JSON has no instants
-    ):
-        raise RequestError(
-            f"column {field.name!r} is {found or kind}, and the source declares {field.dtype}.",
-            hint=f"make its values {field.dtype}, or change the source's schema and apply it.",
-            column=field.name,
-        )
-    if whole or is_key or field.dtype == UnixTimestamp:
-        return lambda column: cast_keys(column, field.dtype, field.name)
-    # A float is what a number is rounded to: that is what declaring one says.
-    safe = field.dtype not in (Float32, Float64)
-    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return lambda column: column.cast(plain).cast(target, safe=safe)
-
-
-def _cast_rows(column: pa.ChunkedArray, cast: Cast, field: Field, at: int, reasons: dict[int, str]) -> pa.ChunkedArray:
-    """A column cast; values that cannot be are null, and noted. They are found by halving."""
-    try:
-        return cast(column)
-    except (RequestError, pa.ArrowException):
-        if not len(column):
-            return pa.chunked_array([pa.nulls(0, to_arrow(field.dtype))])
-        if len(column) == 1:
-            reasons.setdefault(at, f"{field.name!r}: {column[0].as_py()!r} is no {field.dtype} without loss")
-            return pa.chunked_array([pa.nulls(1, to_arrow(field.dtype))])
-    half = len(column) // 2
-    parts = [
-        _cast_rows(column.slice(0, half), cast, field, at, reasons),
-        _cast_rows(column.slice(half), cast, field, at + half, reasons),
-    ]
-    return pa.chunked_array([chunk for part in parts for chunk in part.chunks], to_arrow(field.dtype))
-
-
-def _note_missing(table: pa.Table, needed: list[str], reasons: dict[int, str]) -> None:
-    for name in needed:
-        for row in _rows_where(pc.is_null(table[name])):
-            reasons.setdefault(row, f"{name!r} is null")
-
-
-def _note_operations(table: pa.Table, source: PushSource, reasons: dict[int, str]) -> None:
-    """An operation is one of two, and a delete says of what."""
-    if not source.operation:
-        return
-    said = table[source.operation]
-    unknown = pc.invert(pc.is_in(said, pa.array([*OPERATIONS, None], pa.string())))
-    for row in _rows_where(unknown):
-        reasons.setdefault(row, f"{source.operation!r}: {said[row].as_py()!r} is neither 'upsert' nor 'delete'")
-    nothing = pc.and_(pc.equal(said, "delete"), pc.is_null(table[source.event_id]))
-    for row in _rows_where(pc.fill_null(nothing, False)):
-        reasons.setdefault(row, f"a delete, and {source.event_id!r} is null")
-
-
-def _rows_where(mask: pa.ChunkedArray) -> list[int]:
-    found: list[int] = pc.indices_nonzero(mask).to_pylist()
-    return found
 
 
 def _kept_aside(given: Spine, reasons: Mapping[int, str], folder: Path) -> str:

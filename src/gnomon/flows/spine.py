@@ -25,7 +25,7 @@ from gnomon.types import FeatureType
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["INSTANT_COLUMN", "Spine", "narrowed", "read_spine"]
+__all__ = ["INSTANT_COLUMN", "Spine", "as_column", "narrowed", "read_spine"]
 
 INSTANT_COLUMN = "event_timestamp"
 
@@ -217,12 +217,12 @@ def _column(name: str, values: Any) -> pa.ChunkedArray | None:
         values = values.to_arrow()
     if isinstance(values, pa.ChunkedArray):
         return values
-    return pa.chunked_array([values]) if isinstance(values, pa.Array) else _array(list(values))
+    return pa.chunked_array([values]) if isinstance(values, pa.Array) else as_column(list(values))
 
 
 def _series(series: Any) -> pa.ChunkedArray | None:
     if series.dtype == object:
-        return _array([None if is_null(value) else value for value in series.tolist()])
+        return as_column([None if is_null(value) else value for value in series.tolist()])
     try:
         found = pa.Array.from_pandas(series)
     except _UNHELD:
@@ -230,7 +230,7 @@ def _series(series: Any) -> pa.ChunkedArray | None:
     return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
 
 
-def _array(values: list[Any]) -> pa.ChunkedArray | None:
+def as_column(values: list[Any]) -> pa.ChunkedArray | None:
     """Python values as Arrow; instants of several zones, or with and without one, meet in UTC."""
     values = [None if type(value).__name__ in ("NaTType", "NAType") else value for value in values]
     there = [value for value in values if value is not None]

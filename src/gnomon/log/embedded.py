@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gnomon.clock import Clock, duration, micros_of
-from gnomon.contracts.log import NO_OFFSETS, Appended, Erased, LogStatus, Merged, Trimmed
+from gnomon.contracts.log import NO_OFFSETS, OFFSET, PARTITION, Appended, Erased, LogStatus, Merged, Trimmed
 from gnomon.contracts.plugins import Context, check_options
 from gnomon.errors import ConfigError, ConflictError, RequestError, listing
 from gnomon.log.failing import failing
@@ -115,11 +115,15 @@ class EmbeddedLog:
         self._names, self._watch = Names(folder), Watch(folder)
         self._upkeep = Upkeep(folder=folder, clock=clock, wait=wait, limits=merging)
 
-    def append(self, batch: pa.Table, offsets: Mapping[str, int] = NO_OFFSETS) -> Appended:
+    def append(
+        self, batch: pa.Table, offsets: Mapping[str, int] = NO_OFFSETS, after: Mapping[str, int] | None = None
+    ) -> Appended:
         """Stamp events and make them durable, all or none, together with their offsets."""
         with self._writing():
             now = self._caught_up()
-            if offsets and _is_known(offsets, now.offsets, self._folder):
+            if after is not None:
+                _check_after(after, now.offsets, self._folder)
+            elif offsets and _is_known(offsets, now.offsets, self._folder):
                 return Appended(first=now.position + 1, last=now.position, known=now.known or 0, duplicate=True)
             first, known = now.position + 1, self._next_stamp()
             if not len(batch) and not offsets:
@@ -327,6 +331,9 @@ class EmbeddedLog:
         self._handle, self._now = None, Contents()
 
 
+_ORIGIN = ((PARTITION, pa.string()), (OFFSET, pa.int64()))
+
+
 def _is(path: Path, inode: int, size: int) -> bool:
     """Whether a file is the one that was opened, and nobody wrote to it."""
     try:
@@ -348,10 +355,23 @@ def _is_known(offsets: Mapping[str, int], there: Mapping[str, int], folder: Path
     return bool(known)
 
 
+def _check_after(after: Mapping[str, int], there: Mapping[str, int], folder: Path) -> None:
+    """Refuse a batch whose writer is mistaken about what the log holds."""
+    if wrong := sorted(producer for producer, offset in after.items() if there.get(producer, -1) != offset):
+        first = wrong[0]
+        raise ConflictError(
+            f"the log in {folder} has {first!r} up to {there.get(first, -1)}, and not up to {after[first]}.",
+            instead="Somebody else has appended its events meanwhile.",
+            hint="leave out what is there, and go on behind it.",
+            offsets=dict(there),
+        )
+
+
 def _check_columns(schema: Any) -> None:
     """Refuse columns that would not come back."""
     for one in schema:
-        if one.name.startswith("__") or "dictionary<" in str(one.type):
+        reserved = one.name.startswith("__") and (one.name, one.type) not in _ORIGIN
+        if reserved or "dictionary<" in str(one.type):
             raise RequestError(
                 f"a log cannot hold the column {one.name!r} ({one.type}).",
                 hint="rename columns that begin with two underscores, and cast dictionaries to their values.",

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gnomon.clock import Clock, ManualClock
-from gnomon.contracts.log import KNOWN, POSITION, Log
+from gnomon.contracts.log import KNOWN, OFFSET, PARTITION, POSITION, Log
 from gnomon.errors import ConflictError, RequestError
 from gnomon.testing.gaps import Suite
 
@@ -137,6 +137,36 @@ class LogSuite(Suite):
         with pytest.raises(ConflictError, match="a part of this batch: that of p0"):
             log.append(events(1, 2), {"p0": 10, "p1": 1})
         assert (log.position(), log.offsets()) == (1, {"p0": 10})
+
+    def test_a_writer_that_says_where_it_believes_to_be_is_held_to_it(self, open_log: Open, clock: ManualClock) -> None:
+        """Of two that take a producer for theirs the slower one is told what the log has, and appends nothing."""
+        with closing(open_log(clock)) as one, closing(open_log(clock)) as two:
+            one.append(events(1, 2), {"p0": 1}, after={"p0": -1})
+            for after in ({"p0": -1}, {"p0": 0}, {"p0": 2}, {"p1": -1, "p0": -1}):
+                with pytest.raises(ConflictError, match="has 'p0' up to 1") as told:
+                    two.append(events(2, 3), {"p0": 2}, after=after)
+                assert told.value.facts["offsets"] == {"p0": 1}
+            two.append(events(3, 4), {"p0": 5, "p1": 0}, after={"p0": 1, "p1": -1})
+            with pytest.raises(ConflictError, match="has 'p0' up to 5"):
+                one.append(events(3, 4), {"p0": 5}, after={"p0": 1})
+            one.append(events(), {"p0": 9}, after={"p0": 5})
+            one.seal()
+            two.append(events(5), {"p0": 10}, after={"p0": 9})
+            assert [number for _, _, number in stamps(one)] == [1, 2, 3, 4, 5]
+            assert two.offsets() == {"p0": 10, "p1": 0}
+
+    def test_events_may_say_where_they_came_from(self, log: Log) -> None:
+        """In two columns of gnomon's own; of any other type they are refused."""
+        where = {PARTITION: pa.array(["p0", "p1"]), OFFSET: pa.array([7, 3], pa.int64())}
+        log.append(pa.table({"number": [1, 2], **where}))
+        log.append(pa.table({"number": [3]}))
+        assert log.read().read_all().select([PARTITION, OFFSET]).to_pylist() == [
+            {PARTITION: "p0", OFFSET: 7},
+            {PARTITION: "p1", OFFSET: 3},
+            {PARTITION: None, OFFSET: None},
+        ]
+        with pytest.raises(RequestError, match="a log cannot hold the column '__offset'"):
+            log.append(pa.table({OFFSET: ["7"]}))
 
     def test_offsets_are_kept_without_events(self, open_log: Open, clock: ManualClock) -> None:
         """A producer whose events were all refused goes on after them."""

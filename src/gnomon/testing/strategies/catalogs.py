@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from gnomon.definitions import agg
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.entities import Entity, Field
+from gnomon.definitions.formats import AvroFormat, JsonFormat
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import FileSource, PushSource, Source
+from gnomon.definitions.streams import KafkaSource, RedisStreamSource
 from gnomon.definitions.views import FeatureView, Projection
 from gnomon.testing.strategies.aggregations import aggregations
 from gnomon.testing.strategies.values import feature_types, key_types
@@ -80,13 +82,22 @@ def _sources() -> st.SearchStrategy[FileSource]:
     )
 
 
+_STREAMED: list[tuple[Any, dict[str, Any]]] = [
+    (PushSource, {}),
+    (KafkaSource, {"kafka_bootstrap_servers": "k1:9092", "topic": "t", "message_format": AvroFormat("{}")}),
+    (RedisStreamSource, {"stream": "s", "group": "g", "message_format": JsonFormat("ms")}),
+]
+"""Push sources, and sources that are push sources to all that does not read their streams."""
+
+
 @st.composite
 def _push_sources(draw: st.DrawFn, files: list[FileSource]) -> PushSource:
     batch = draw(st.sampled_from([None, *(one for one in files if not one.event_id)]))
     columns = [Field("at", UnixTimestamp), Field("id", draw(key_types())), Field("amount", draw(feature_types()))]
     whole = [*columns, *(Field(one, UnixTimestamp) for one in ("ts", "happened at")), Field("what", String)]
     event_id = draw(st.sampled_from(["", "id"]))
-    return PushSource(
+    made, where = draw(st.sampled_from(_STREAMED))
+    source: PushSource = made(
         name="pushed." + draw(_names),
         schema=() if batch and draw(st.booleans()) else whole,
         timestamp_field=draw(st.sampled_from(["at", "ts"])),
@@ -94,8 +105,10 @@ def _push_sources(draw: st.DrawFn, files: list[FileSource]) -> PushSource:
         operation=draw(st.sampled_from(["", "what"])) if event_id else "",
         batch_source=batch,
         cutover=draw(st.datetimes()) if batch else None,
+        **where,
         **{name: draw(strategy) for name, strategy in _about.items()},
     )
+    return source
 
 
 @st.composite

@@ -1,0 +1,1 @@
+"""Formats: how the bytes of messages become columns. Importing this imports no driver."""

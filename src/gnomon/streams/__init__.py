@@ -1,0 +1,1 @@
+"""Streams: where events come from by themselves. Importing this imports no back-end."""
