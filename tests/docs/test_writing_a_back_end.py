@@ -12,7 +12,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "writing-a-back-end.md"
 def shown() -> dict[str, Any]:
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {"__name__": __name__}
-    for block in blocks[:2]:
+    for block in blocks[:3]:
         exec(compile(block, str(PAGE), "exec"), names)
     return names
 

@@ -22,6 +22,7 @@ from redis_server import Server, cluster, free_port, sentinel
 from gnomon.contracts.online import Table
 from gnomon.errors import BackendError, ConfigError, NewerFormat
 from gnomon.online.redis.options import parse
+from gnomon.testing.amend_suite import PARTED, counted, numbers
 from gnomon.testing.conformance import OnlineStoreSuite, appended, greatest, put
 
 redis = pytest.importorskip("redis")
@@ -512,8 +513,10 @@ def test_sentinels_say_where_the_server_is():
             store.write(TABLE, [(b"a", b"1")], put)
             assert store.read([(TABLE, [b"a"])]) == [[b"1"]]
             assert store.capabilities.atomic_request
+            store.amend(PARTED, [counted(b"1")])
+            assert numbers(store, PARTED, [b"1"]) == [1]
         with redis.Redis(port=primary.port, password=SECRET) as bare:
-            assert bare.dbsize() == 4
+            assert bare.dbsize() == 9
         with closing(RedisStore({"connection_string": text, **options, "sentinel_master": "shopp"})) as store:
             failing(store, "name no server", "shopp", "sentinel_master")
 

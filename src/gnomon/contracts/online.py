@@ -125,6 +125,9 @@ class OnlineStore(Protocol):
 
         If a change raises, nothing is stored; without `atomic_batch` that holds for the first time it is run, and all
         are run to their end before anything is stored. Durable on return, as far as the store is persistent.
+
+        Raises:
+            ValueError: a change wants to store something and has not asked for its guard.
         """
         ...
 

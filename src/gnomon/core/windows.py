@@ -13,6 +13,7 @@ streams and serving need not know which kind of window they handle.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import InitVar, dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -129,6 +130,20 @@ class Window:
             return _constant(new, -FOREVER - 1), new
         old = at - self._width
         return (_floor(old, micros_of(self.hop)) if self.hop else old) + late, new
+
+    def bounds(self) -> Callable[[int], tuple[int, int]]:
+        """The function `ends`, for one instant after the other: what it needs of the window is worked out once.
+
+        >>> Window("24h").bounds()(86_400_000_000)
+        (0, 86400000000)
+        """
+        if self.tumbling or self.hop:
+            return self.ends
+        late = (0 if self.closed == "left" else 1) - self.shift
+        if self.width is None:
+            return lambda instant: (-FOREVER - 1, instant + late)
+        early = late - self.width
+        return lambda instant: (instant + early, instant + late)
 
     def enter(self, event: Instants) -> Instants:
         """The first instant at which an event is inside."""

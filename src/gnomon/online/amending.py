@@ -51,6 +51,9 @@ def in_one_step(changes: Sequence[Change], fetch: Callable[[Sequence[bytes]], Se
     Args:
         changes: as `OnlineStore.amend` has them.
         fetch: gives the values of keys, as the transaction sees them.
+
+    Raises:
+        ValueError: a change wants to store something and has asked for nothing.
     """
     have: dict[bytes, bytes | None] = {}
 
@@ -76,6 +79,9 @@ def settled(
     Args:
         changes: generator functions that ask for the values of keys.
         fetch: gives the values of several lists of keys, each the wish of one change.
+
+    Raises:
+        ValueError: a change wants to store something and has asked for nothing.
     """
     under_way = [(place, change()) for place, change in enumerate(changes)]
     values: Sequence[Any] = [None] * len(changes)  # which is what starts a generator
@@ -83,10 +89,14 @@ def settled(
     while under_way:
         asking, wanted = [], []
         for (place, running), found in zip(under_way, values, strict=True):
+            keys: Sequence[bytes] = ()
             try:
-                wanted.append(running.send(found))
+                keys = running.send(found)
+                wanted.append(keys)
                 asking.append((place, running))
             except StopIteration as end:
                 done[place] = end.value
+            if found is None and not keys and done.get(place, True):  # all but one that ends with nothing to do
+                raise ValueError("a change asks for its guard before it stores anything")
         under_way, values = asking, fetch(wanted) if wanted else []
     return [done[place] for place in range(len(changes))]

@@ -190,6 +190,22 @@ class AmendSuite(Suite):
         tried()
         assert (store.read([(PARTED, [b"1a", b"2a"])]), store.count(PARTED)) == ([[b"0", None]], 2)
 
+    def test_a_change_that_asks_for_nothing_stores_nothing(self, store: OnlineStore) -> None:
+        """It has no guard, so nobody could tell whether it was overtaken."""
+
+        def silent() -> Asking:
+            return {b"2h": b"x"}
+            yield []  # which makes it a generator
+
+        def vague() -> Asking:
+            yield []
+            return {b"2h": b"x"}
+
+        for change in (silent, vague):
+            with pytest.raises(ValueError, match="asks for its guard"):
+                store.amend(PARTED, [parts_put(b"1", {b"a": b"1"}), change])
+        assert store.count(PARTED) == 0
+
     def test_a_table_of_parts_is_loaded_written_and_deleted_as_any(self, store: OnlineStore) -> None:
         """By `replace`, `write` and `delete`; `amend` goes on with what they left."""
         entities = [b"%d" % number for number in range(500)]

@@ -47,6 +47,7 @@ class Story:
         cuts: after how many of them a batch ends, and answers are asked for.
         later: how long after the newest known time they are asked for, µs.
         chunk: how many records a chunk gets.
+        block: how many chunks a block gets.
     """
 
     table: draw_.EventTable
@@ -55,6 +56,7 @@ class Story:
     cuts: list[int]
     later: list[int]
     chunk: int
+    block: int = 16
 
 
 @st.composite
@@ -91,6 +93,7 @@ def stories(draw: st.DrawFn, *, versioned: bool | None = None) -> Story:
         cuts=sorted([*draw(st.lists(st.integers(0, len(events)), max_size=3)), len(events)]),
         later=draw(st.lists(st.sampled_from([0, 1, *spans, *(span - 1 for span in spans)]), min_size=1, max_size=3)),
         chunk=draw(st.sampled_from([1, 2, 3, 4, 16])),
+        block=draw(st.sampled_from([1, 2, 3, 16])),
     )
 
 
@@ -138,6 +141,7 @@ def dense_stories(draw: st.DrawFn) -> Story:
         cuts=sorted({draw(st.integers(0, len(events))), len(events)}),
         later=[0, draw(st.integers(0, 60))],
         chunk=draw(st.sampled_from([1, 2, 3, 4, 16])),
+        block=draw(st.sampled_from([1, 2, 3, 16])),
     )
 
 
@@ -210,6 +214,7 @@ def shape_of(story: Story) -> Shape:
         versioned=story.table.event_id is not None,
         jobs=tuple(Job(one.made(), one.column, one.where, one.over) for one in story.aggregations),
         chunk=story.chunk,
+        block=story.block,
     )
 
 

@@ -12,9 +12,9 @@ from gnomon.core.aggregations.counting import Count
 from gnomon.core.aggregations.extremes import Max, Min
 from gnomon.core.aggregations.summing import INT64, WIDEST, Mean, Sum
 from gnomon.core.exact import Total, as_decimal, as_float
+from gnomon.core.ledger.layouts import is_numeric, keeps_state, layout_of
 from gnomon.core.ledger.shape import Job, Shape
 from gnomon.core.ledger.stretches import Stretches
-from gnomon.core.ledger.summary import is_numeric, keeps_state, layout_of
 from gnomon.types import Decimal, FeatureType
 
 __all__ = ["Answer", "answer_of"]

@@ -16,8 +16,9 @@ from struct import Struct
 from gnomon.core.ledger.heads import Head
 from gnomon.core.ledger.parts import chunk_key, head_key, id_key, summary_key
 from gnomon.core.ledger.records import Records
+from gnomon.core.ledger.rows import Row, row_of
 from gnomon.core.ledger.shape import FLAGS, HAS_ID, ID, Shape
-from gnomon.core.ledger.summary import Row, Summary, row_of
+from gnomon.core.ledger.summary import Summary
 from gnomon.errors import BackendError
 
 __all__ = ["Incoming", "NeedsHistory", "applying", "erasing", "laid_out", "relaying"]

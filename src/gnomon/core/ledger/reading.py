@@ -17,10 +17,11 @@ from typing import Any
 from gnomon.core.aggregations import Function
 from gnomon.core.ledger.answers import answer_of
 from gnomon.core.ledger.heads import Head
+from gnomon.core.ledger.layouts import is_numeric, is_placed, layout_of
 from gnomon.core.ledger.records import Records
 from gnomon.core.ledger.shape import Job, Lane, Shape
 from gnomon.core.ledger.stretches import Stretch, Stretches
-from gnomon.core.ledger.summary import Summary, is_numeric, is_placed, layout_of
+from gnomon.core.ledger.summary import Summary
 from gnomon.core.windows import Window
 
 __all__ = ["Look", "Reading"]
@@ -80,6 +81,7 @@ class Reading:
             (number, lane, [(place, answer_of(shape, job)) for place, job in jobs], self._wants(lane, jobs))
             for (number, lane), jobs in groups.items()
         ]
+        self._bounds = [window.bounds() for window in self.windows]
         self._count = len(asked)
         self.nothing = self.values(self.look(Head(Records(shape)), Summary(shape), 0), {})
         """The values of an entity that has no events."""
@@ -87,8 +89,8 @@ class Reading:
     def look(self, head: Head, summary: Summary, instant: int) -> Look:
         """See what the windows need at an instant, which is no earlier than the head's newest known time."""
         if not summary.count:
-            return Look(head, summary, [Seen(*window.ends(instant), (0, 0), ()) for window in self.windows])
-        look = Look(head, summary, [_seen(summary, *window.ends(instant)) for window in self.windows])
+            return Look(head, summary, [Seen(*ends(instant), (0, 0), ()) for ends in self._bounds])
+        look = Look(head, summary, [_seen(summary, *ends(instant)) for ends in self._bounds])
         for number, lane, _, wants in self._groups:
             places = look.seen[number].edges
             for want in wants:

@@ -31,7 +31,7 @@ WHOLE = (Bool, Int32, Int64, UnixTimestamp)
 REAL = (Float32, Float64)
 SHORT = 18
 """Decimals of so many digits are whole numbers of 64 bits."""
-CHUNK = 256
+CHUNK, BLOCK = 256, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,7 @@ class Shape:
         versioned: whether events have ids, so that later versions correct earlier ones.
         jobs: the aggregations.
         chunk: how many records a chunk gets when it is sealed.
+        block: how many chunks a block of the summary has.
 
     Raises:
         DefinitionError: there are more columns and conditions than flags.
@@ -98,6 +99,7 @@ class Shape:
     versioned: bool
     jobs: tuple[Job, ...]
     chunk: int = CHUNK
+    block: int = BLOCK
 
     def __post_init__(self) -> None:
         bits = len(self.columns) + sum(dtype in REAL for _, dtype in self.columns) + len(self.conditions)

@@ -84,23 +84,23 @@ class Stretches:
             return self.numbers
         layout = self.summary.layout
         if self.lane.real:
-            return [*self.numbers, *(one for place in layout.sums(self.lane) for one in self.column(place))]
+            found, wide = self.numbers.copy(), layout.wide(self.lane)
+            for place in layout.sums(self.lane):
+                found += self.column(place, wide)
+            return found
         high, low = layout.sums(self.lane)
         return [*self.numbers, *(one << 32 for one in self.column(high)), *self.column(low)]
 
-    def column(self, place: int) -> list[Any]:
-        """A column of the summary, for the chunks of which it is enough."""
-        column = self.summary.column(place)
-        if len(self.rows) == 1:
-            return column[self.rows[0].start : self.rows[0].stop].tolist()
-        return [one for rows in self.rows for one in column[rows.start : rows.stop].tolist()]
+    def column(self, place: int, wide: int | None = None) -> list[Any]:
+        """Numbers of a column of the summary that together stand for those chunks."""
+        found: list[Any] = []
+        for rows in self.rows:
+            found += self.summary.numbers(place, rows, wide)
+        return found
 
     def states(self, place: int) -> list[bytes]:
         """The states that the summary keeps for those chunks."""
-        if not self.rows:
-            return []
-        states = self.summary.states(place)
-        return [state for rows in self.rows for state in states[rows.start : rows.stop]]
+        return [state for rows in self.rows for state in self.summary.states(place, rows)]
 
     def events(self) -> Iterable[Event]:
         """The events of the records."""

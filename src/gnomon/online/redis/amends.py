@@ -55,6 +55,10 @@ class Step:
     found: bytes | None
     wanted: Mapping[bytes, bytes | None]
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.wanted)
+
     @property
     def size(self) -> int:
         """Its bytes."""
@@ -99,7 +103,7 @@ class Amendment:
         """
         *others, last = self._settled(changes)
         for steps in (others, [last]):
-            self._store([step for step in steps if step.wanted], tries)
+            self._store([step for step in steps if step], tries)
             if self._generations.moved_since(self._table, self._generation):
                 raise Moved
 
@@ -134,7 +138,7 @@ class Amendment:
                     self._generations.look_again(self._table, self._generation)
                     raise Moved
                 lost += [step.change for step, told in zip(some, answer, strict=True) if told == ord("0")]
-            steps = [step for step in self._settled(lost) if step.wanted]
+            steps = [step for step in self._settled(lost) if step]
         raise self._server.restless(tries)
 
 
@@ -145,7 +149,7 @@ def guarded(change: Change) -> Generator[Sequence[bytes], list[bytes | None], St
         try:
             keys = next(running)
         except StopIteration as end:
-            return _unguarded(change, end.value)
+            return Step(change, b"", None, end.value)
         values = yield keys
         guard, found = keys[0], _start(values[0])
         try:
@@ -195,12 +199,6 @@ def call_of(generation: Generation, steps: Sequence[Step], guard: tuple[bytes, b
 
 def _start(guard: bytes | None) -> bytes | None:
     return None if guard is None else guard[:STAMP]
-
-
-def _unguarded(change: Change, wanted: Mapping[bytes, bytes | None]) -> Step:
-    if wanted:
-        raise ValueError("a change asks for its guard before it stores anything")
-    return Step(change, b"", None, {})
 
 
 def _in_turns(wanted: Iterable[Sequence[bytes]]) -> Iterator[list[Sequence[bytes]]]:
