@@ -169,7 +169,8 @@ class World:
 
 
 def _entities(keys: Sequence[str]) -> list[Entity]:
-    return [Entity(name="e_" + "_".join(str(ord(one[0])) for one in keys), join_keys=list(keys))] if keys else []
+    named = "_".join("".join(str(ord(letter)) for letter in one) for one in keys)
+    return [Entity(name=f"e_{named}", join_keys=list(keys))] if keys else []
 
 
 @st.composite

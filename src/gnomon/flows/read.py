@@ -25,7 +25,7 @@ from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import PushSource
 from gnomon.errors import BackendError, RequestError, listing, nearest_hint
 from gnomon.flows.ledger_part import LedgerPart
-from gnomon.flows.responses import Answer, Asked, OnlineResponse, shown
+from gnomon.flows.responses import Answer, Asked, Of, OnlineResponse, shown
 from gnomon.flows.tables import known_layouts, layout_of, table_of
 from gnomon.plan.questions import NO_ROWS, Through, ViewQuestion
 from gnomon.plan.references import Features, resolve
@@ -99,7 +99,7 @@ class Reader:
         found = store.read([(part.table, _asked(wanted)) for part, wanted in zip(parts, keys, strict=True)])
         now = self._clock.now()
         answers = list(map(_Part.answer, plan.rows, repeat(store), keys, found, repeat(now)))
-        return OnlineResponse(given, plan.key_types, answers, plan.order, now)
+        return OnlineResponse(given, plan.key_types, answers, plan.order, now, plan.views)
 
     def _looked_twice(
         self, plan: _Plan, given: dict[str, list[Any]], keys: list[list[bytes | None]], known_through: bool
@@ -124,8 +124,7 @@ class Reader:
             if known_through:
                 for look, answer in zip(looks, answers, strict=True):
                     answer.through = look.through(now)
-            views = tuple(part.view for part in parts)
-            return OnlineResponse(given, plan.key_types, answers, plan.order, now, views)
+            return OnlineResponse(given, plan.key_types, answers, plan.order, now, plan.views)
         raise BackendError(
             f"an entity's ledger was changed {MOST_LOOKS} times while it was read, or parts of it are gone.",
             hint="try again; if it goes on, load the view again: gnomon materialize --replace.",
@@ -161,6 +160,7 @@ class _Plan:
         key_types: type of each join-key column asked for, in order of first use.
         owners: a view that needs it, for each of these columns.
         rows: the parts, if all are of row views; else None.
+        views: what each part is of.
     """
 
     snapshot: Snapshot
@@ -169,6 +169,7 @@ class _Plan:
     key_types: dict[str, FeatureType]
     owners: dict[str, str]
     rows: tuple[_Part, ...] | None
+    views: tuple[Of, ...]
 
     @classmethod
     def of(cls, snapshot: Snapshot, features: Features, full: bool) -> _Plan:
@@ -197,7 +198,9 @@ class _Plan:
             parts.append(kind.of(snapshot.project, question, question.columns or (counting,), _encoder(question)))
         rows = tuple(part for part in parts if isinstance(part, _Part))
         order = {name: places[name] for name in names}
-        return cls(snapshot, tuple(parts), order, key_types, owners, rows if len(rows) == len(parts) else None)
+        views = tuple(Of(one.view.id, one.columns, tuple(name for name, _ in one.features)) for one in questions)
+        only_rows = rows if len(rows) == len(parts) else None
+        return cls(snapshot, tuple(parts), order, key_types, owners, only_rows, views)
 
 
 @dataclass(slots=True)
