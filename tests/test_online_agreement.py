@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -123,7 +122,8 @@ def told(response: OnlineResponse, view: FeatureView) -> list[Told]:
     """Values as the oracle has them, and statuses, entity by entity."""
     made, statuses = response.to_arrow(), response.statuses
     columns = [
-        list(zip(values_of(made[one.name], one.dtype), map(str, statuses[one.name]), strict=True)) for one in view.schema
+        list(zip(values_of(made[one.name], one.dtype), map(str, statuses[one.name]), strict=True))
+        for one in view.schema
     ]
     return [list(one) for one in zip(*columns, strict=True)]
 
@@ -156,7 +156,9 @@ def by_oracle(
     """What the contract says about a token."""
     events = world.of_key(world.had(log, through), tuple(view.join_keys))
     if not view.aggregations:
-        rows = [Row(one.key, one.event, one.known, tuple(one.values[field.name] for field in view.schema)) for one in events]
+        rows = [
+            Row(one.key, one.event, one.known, tuple(one.values[field.name] for field in view.schema)) for one in events
+        ]
         dtypes = [one.dtype for one in view.schema]
         found = as_of(rows, key, at, dtypes=dtypes, ttl=view.ttl)
         return list(zip(found.values, found.statuses, strict=True))

@@ -158,7 +158,10 @@ class World:
         end = at if through.end is None else through.end
         known = at if through.known is None else through.known
         return any(
-            one.known is not None and one.event is not None and one.known <= at and (one.event > end or one.known > known)
+            one.known is not None
+            and one.event is not None
+            and one.known <= at
+            and (one.event > end or one.known > known)
             for one in self.batch()
         )
 
@@ -273,7 +276,9 @@ class Played:
         self.clock.set(step.now)
         end = step.now if step.end is None else step.end
         if step.verb == "push":
-            report = self.store.push("s", to_event_table(step.events, self.world.table).drop_columns(self._not_pushed), step.to)
+            report = self.store.push(
+                "s", to_event_table(step.events, self.world.table).drop_columns(self._not_pushed), step.to
+            )
             assert (report.appended, report.rejected) == (len(step.events), 0), report
             for one in events_of(self.world.table, step.events):
                 self._last = max(step.now, self._last + 1)

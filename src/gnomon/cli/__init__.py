@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from gnomon import __version__
-from gnomon.cli import ask, definitions, load, project
+from gnomon.cli import ask, check, definitions, load, project
 from gnomon.cli.root import GLOBAL_OPTIONS, Root
 from gnomon.cli.session import Session
 
@@ -43,7 +43,7 @@ def app(ctx: click.Context, repo: Path, json: bool, debug: bool) -> None:
     ctx.obj = Session(repo, json)
 
 
-for command in (*project.FIRST, *definitions.COMMANDS, *load.COMMANDS, *ask.COMMANDS, *project.LAST):
+for command in (*project.FIRST, *definitions.COMMANDS, *load.COMMANDS, *ask.COMMANDS, *check.COMMANDS, *project.LAST):
     app.add_command(command)
 
 

@@ -35,13 +35,17 @@ def differing(left: pa.Array | pa.ChunkedArray, right: pa.Array | pa.ChunkedArra
     differ: Bools = as_numpy(one.is_null()) != as_numpy(other.is_null())
     both = as_numpy(one.is_valid()) & as_numpy(other.is_valid())
     if pa.types.is_floating(one.type):
-        return differ | (both & (_bits(one) != _bits(other)))
+        differ |= both & (_bits(one) != _bits(other))
+        return differ
     if pa.types.is_nested(one.type):
         places = np.flatnonzero(both).tolist()
-        told = zip(places, one.take(pa.array(places)).to_pylist(), other.take(pa.array(places)).to_pylist(), strict=True)
+        told = zip(
+            places, one.take(pa.array(places)).to_pylist(), other.take(pa.array(places)).to_pylist(), strict=True
+        )
         differ[[place for place, some, others in told if _said(some) != _said(others)]] = True
         return differ
-    return differ | (both & as_numpy(pc.not_equal(one, other).fill_null(False)))
+    differ |= as_numpy(pc.not_equal(one, other).fill_null(False))
+    return differ
 
 
 def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:

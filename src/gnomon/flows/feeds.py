@@ -337,9 +337,7 @@ class RowFeed(Feed):
                 yield entries_of(self.view, layout, batch)
                 rows += len(batch)
                 advance(len(batch))
-            mark = replace(
-                self._first_mark(), position=bounds.position, stamped=bounds.stamped, newest=bounds.known
-            )
+            mark = replace(self._first_mark(), position=bounds.position, stamped=bounds.stamped, newest=bounds.known)
             yield [(MARK, mark.to_bytes())]
 
         merge = merging(layout, bounds.known)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["Answer", "Asked", "Of", "OnlineResponse", "Status", "shown"]
+__all__ = ["Answer", "Asked", "Of", "OnlineResponse", "Status", "parts_of", "shown"]
 
 
 class Status(StrEnum):
@@ -194,15 +194,6 @@ class OnlineResponse:
         rows = zip(*(answer.through or [] for answer in self._answers), strict=True)
         return [KnownThrough({of.view: one for of, one in zip(self._views, row, strict=True)}) for row in rows]
 
-    @property
-    def parts(self) -> list[tuple[Of, Answer]]:
-        """The answers view by view, and what they are of."""
-        return list(zip(self._views, self._answers, strict=True))
-
-    def keys(self, column: str) -> list[Any]:
-        """A join key of each entity, as it was given."""
-        return self._keys[column]
-
     def to_arrow(self) -> pa.Table:
         """The same columns as an Arrow table, each in its feature's type; join keys are cast to theirs."""
         import pyarrow as pa
@@ -226,6 +217,12 @@ class OnlineResponse:
         from gnomon.flows.frames import to_pandas
 
         return to_pandas(self.to_arrow())
+
+
+def parts_of(response: OnlineResponse) -> list[tuple[Of, dict[str, list[Any]], Answer]]:
+    """A response view by view: what each part is of, the join keys as they were given, and the answer."""
+    parts = zip(response._views, response._answers, strict=True)
+    return [(of, {column: response._keys[column] for column in of.columns}, answer) for of, answer in parts]
 
 
 def shown(dtype: FeatureType) -> Callable[[Any], Any] | None:

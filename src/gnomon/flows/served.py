@@ -23,7 +23,7 @@ from gnomon.core.keys import encode_keys
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.sources import PushSource
 from gnomon.definitions.views import FeatureView
-from gnomon.flows.responses import OnlineResponse, Status
+from gnomon.flows.responses import OnlineResponse, Status, parts_of
 from gnomon.plan.events import KNOWN, POSITION
 from gnomon.plan.questions import EventsQuestion, Through
 from gnomon.types import to_arrow
@@ -81,12 +81,12 @@ def served(catalog: Catalog, responses: Iterable[OnlineResponse]) -> Iterator[Se
     parts: dict[tuple[str, tuple[str, ...]], list[Served]] = {}
     for response in responses:
         tokens = response.known_through
-        for of, answer in response.parts:
+        for of, given, answer in parts_of(response):
             view = catalog.view(of.view)
             types = {one.name: one.dtype for one in view.schema}
             keys = {
-                one.name: pa.array([cast_key(key, one.dtype, column) for key in response.keys(column)], to_arrow(one.dtype))
-                for column, one in zip(of.columns, view.entity_columns, strict=False)
+                one.name: pa.array([cast_key(key, one.dtype, column) for key in given[column]], to_arrow(one.dtype))
+                for column, one in zip(of.columns, view.entity_columns, strict=True)
             }
             values = [pa.array(answer.values(place), to_arrow(types[name])) for place, name in enumerate(of.features)]
             one = Served(

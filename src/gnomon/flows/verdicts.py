@@ -15,6 +15,8 @@ __all__ = ["CAUSES", "Cause", "Difference", "VerifyReport", "ViewVerdict", "expl
 
 Cause = str
 
+SECOND = 1_000_000
+
 CAUSES: Mapping[Cause, str] = {
     "store lag": "known, and not yet loaded",
     "not loaded": "the view was never loaded, or a load was running",
@@ -166,8 +168,9 @@ class VerifyReport:
 
 
 def _lag_of(one: ViewVerdict) -> str:
-    late = duration_text(timedelta(microseconds=one.behind_micros))
-    events = f"{one.behind} events of the log" if one.behind else "rows of files"
+    micros = one.behind_micros if one.behind_micros < SECOND else round(one.behind_micros / SECOND) * SECOND
+    late = duration_text(timedelta(microseconds=micros))
+    events = f"events of the log ({one.behind} at most)" if one.behind else "rows of files"
     return f"{one.view}: {one.lagging} would be others with all that was known then: {events}, up to {late} behind."
 
 

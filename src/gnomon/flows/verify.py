@@ -1,6 +1,6 @@
 """Verify: answers that were served are made again from history, of what they knew, and compared bit by bit.
 
-    Verifier(snapshot, …).verify([store.get_online_features(…, known_through=True)])
+Verifier(snapshot, …).verify([store.get_online_features(…, known_through=True)])
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +25,6 @@ from gnomon.core.columns import as_numpy
 from gnomon.core.marks import Mark
 from gnomon.definitions.codec import fingerprint
 from gnomon.definitions.sources import FileSource, PushSource, file_sources
-from gnomon.definitions.views import FeatureView
 from gnomon.flows.feeds import feed_of
 from gnomon.flows.responses import OnlineResponse, Status
 from gnomon.flows.served import Served, bounds_of, raised, served
@@ -196,7 +194,7 @@ class _OneView:
         """Where a status says that there is a value and there is none, or the other way round."""
         present = np.array([one is Status.PRESENT for one in self._answers.statuses[name]], np.bool_)
         there: Bools = as_numpy(self._answers.values[name].combine_chunks().is_valid())
-        return present != there
+        return np.not_equal(present, there)
 
     @cached_property
     def _never(self) -> Bools:
@@ -210,7 +208,7 @@ class _OneView:
             feature for one in self._view.aggregations if one.function in COUNTING for feature in one.feature_names
         }
         if name in counting and pa.types.is_integer(column.type):
-            return there & as_numpy(pc.not_equal(column, 0).fill_null(False))
+            there = as_numpy(pc.not_equal(column, 0).fill_null(False))
         return there
 
     def _causes(self, name: str) -> Iterator[Cause]:
@@ -310,5 +308,3 @@ class _OneView:
             cause=self._cause(name, place),
             explain=explaining(feature, entity, at, token),
         )
-
-

@@ -235,8 +235,10 @@ class DuckDBEngine:
         with closing(self._connect()) as con, _reading(source):
             origin = self._origin(con, question.view, question.files, question.logs, through)
             found = con.sql(keys_query(question.view, origin, count, seed)).to_arrow_table()
-        return pa.table([found[f"k{place}"].cast(types.to_arrow(one.dtype)) for place, one in enumerate(fields)],
-                        schema=pa.schema([(one.name, types.to_arrow(one.dtype)) for one in fields]))
+        return pa.table(
+            [found[f"k{place}"].cast(types.to_arrow(one.dtype)) for place, one in enumerate(fields)],
+            schema=pa.schema([(one.name, types.to_arrow(one.dtype)) for one in fields]),
+        )
 
     @contextmanager
     def together(self) -> Iterator[None]:
