@@ -17,12 +17,12 @@ from payments import Heard, check_each_once, letters, message, messages, of_kafk
 from waiting import until
 
 from gnomon import FeatureStore, JsonFormat
-from gnomon.contracts.streams import Room
+from gnomon.contracts.streams import Reading, Room
 from gnomon.errors import BackendError, BrokerAway, ConfigError, ConflictError, SourceError
 from gnomon.flows.stream import Stop
 from gnomon.flows.worker import Limits
+from gnomon.streams.kafka import KafkaStream
 
-pytest.importorskip("confluent_kafka")
 NUMBERS = count()
 
 
@@ -354,3 +354,37 @@ def test_a_worker_that_has_no_partition_has_nothing_to_read(kafka: Server, tmp_p
         until(lambda: position(store) == 20)
         assert one == []
         check_each_once(store, range(20))
+
+
+def test_a_lone_worker_that_is_taken_for_replaced_joins_anew(kafka: Server, topic: str) -> None:  # noqa: F811
+    """As a broker may take it that was killed while the worker joined."""
+    from confluent_kafka import KafkaError
+
+    at: dict[str, int] = {}
+    reading = Reading(
+        source=of_kafka(kafka.address, topic),
+        options={"session.timeout.ms": 3_000},
+        project="p",
+        worker="w1",
+        positions=lambda: at,
+        tell=lambda text: None,
+    )
+    stream = KafkaStream(reading)
+    read: list[bytes | None] = []
+
+    def more() -> int:
+        for one in stream.poll(Room(wait=0.1)):
+            read.extend(one.payloads)
+            at[one.partition] = one.offsets[-1]
+        return len(read)
+
+    kafka.send(topic, messages(10))
+    try:
+        stream.open()
+        until(lambda: more() == 10)
+        stream._heard.fatal = KafkaError(KafkaError.FENCED_INSTANCE_ID)
+        kafka.send(topic, messages(10, first=10))
+        until(lambda: more() == 20)
+    finally:
+        stream.close()
+    assert sorted(one or b"" for one in read) == sorted(messages(20))
