@@ -156,13 +156,28 @@ def test_a_changed_definition_is_told(make: Callable[..., FeatureStore], clock: 
     def counts(over: str) -> FeatureView:
         return FeatureView(name="v", entities=[user], source=pays, aggregations=[agg.count(over=over)])
 
-    store = make(counts("1d"))
+    store = make(counts("1d"), latest(), spend())
     store.push("pays", events((1, 1.0, -1, "a"), (1, 1.0, -30 * HOUR, "b")))  # which is gone, from a day's windows
-    store.apply([counts("3d")])
+    store.apply([counts("3d"), latest(ttl="1us"), spend(over="2d")])
+    report = store.verify()
+    assert (report.compared, report.agreed, report.unread) == (5, 5, ("v@1",))
+    assert "v@1 cannot be read: its definition changed since it was loaded." in str(report)
+    store.materialize_incremental()
+    report = store.verify()
+    assert (report.unread, report.causes, report.lagging) == ((), {}, 0)
+
+
+def test_answers_of_another_definition_are_told(make: Callable[..., FeatureStore], tmp_path: Path) -> None:
+    def since(cutover: int) -> FeatureView:
+        source = PushSource(name="pays", schema=FIELDS, batch_source=FileSource(path="old.parquet"), cutover=cutover)
+        return FeatureView(name="v", entities=[user], source=source, aggregations=[agg.count(over="1d")])
+
+    pq.write_table(events((1, 1.0, -9, "a"), (1, 1.0, -8, "b")), tmp_path / "old.parquet")
+    store = make(since(NOON - 8))
+    store.materialize_incremental()
+    store.apply([since(NOON)])
     report = store.verify()
     assert (report.compared, report.agreed, report.causes) == (1, 0, {"other version": 1})
-    store.materialize_incremental()
-    assert store.verify().causes == {}
 
 
 def test_what_no_history_has_is_online_only(make: Callable[..., FeatureStore], clock: ManualClock) -> None:

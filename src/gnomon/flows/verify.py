@@ -64,11 +64,12 @@ class Verifier:
     clock: Clock
     expires: bool = False
 
-    def verify(self, responses: Iterable[OnlineResponse]) -> VerifyReport:
+    def verify(self, responses: Iterable[OnlineResponse], unread: tuple[str, ...] = ()) -> VerifyReport:
         """Hold answers against history.
 
         Args:
             responses: read with `known_through=True`.
+            unread: views that could not be read.
 
         Raises:
             RequestError: one was read without.
@@ -84,7 +85,9 @@ class Verifier:
             differences += one.differences()
             questions += one.questions
         differences.sort(key=lambda one: one.cause != "disagreement")
-        return VerifyReport(views=tuple(verdicts), differences=tuple(differences[:MOST_KEPT]), questions=questions)
+        return VerifyReport(
+            views=tuple(verdicts), differences=tuple(differences[:MOST_KEPT]), unread=unread, questions=questions
+        )
 
 
 class _OneView:
