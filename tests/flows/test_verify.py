@@ -219,6 +219,33 @@ def test_rows_of_files_not_loaded_yet_are_lag(
     assert "rows of files, up to 2h behind" in str(report)
 
 
+def test_statuses_are_compared(make: Callable[..., FeatureStore], clock: ManualClock) -> None:
+    fields = [*FIELDS, Field("cents", Int64)]
+    source = PushSource(name="pays", schema=fields, event_id="id")
+    sums = [agg.sum("cents", over=["1d", Window(None)], where="amount > 0"), agg.sum("amount", over="1d")]
+    view = FeatureView(name="sums", entities=[user], source=source, aggregations=sums)
+    rows = FeatureView(name="rows", entities=[user], source=source, schema=[Field("cents", Int64)], ttl="2h")
+    store = make(view, rows)
+    cents = [2**62, 2**62, 5, None, 7]
+    some = events((1, 1.0, -1, "a"), (1, 1.0, -2, "b"), (2, 1.0, -1, "c"), (3, 1.0, -1, "d"), (4, -1.0, -3 * HOUR, "e"))
+    store.push("pays", some.append_column("cents", pa.array(cents, pa.int64())))
+    asked = [{"user_id": one} for one in (1, 2, 3, 4, 5, None)]
+    features = ["sums:cents_sum_1d", "sums:cents_sum_lifetime", "rows:cents"]
+    response = store.get_online_features(features, asked, known_through=True)
+    assert [str(one) for one in response.statuses["cents_sum_1d"]] == [
+        *("INVALID", "PRESENT", "NULL_VALUE", "NULL_VALUE", "NULL_VALUE", "NOT_FOUND")
+    ]
+    assert [str(one) for one in response.statuses["cents"]] == [
+        *("PRESENT", "PRESENT", "NULL_VALUE", "OUTSIDE_MAX_AGE", "NOT_FOUND", "NOT_FOUND")
+    ]
+    report = store.verify(response)
+    assert (report.compared, report.agreed, report.differences) == (18, 18, ())
+    told = response._answers
+    told[0].invalid = {2: [0]}  # it says so of the third entity, and not of the first
+    told[1].outside, told[1].columns = [False, True, False, False, False, False], [[7, 5, None, None, None, None]]
+    assert store.verify(response).disagreements == 2 + 1 + 3
+
+
 def test_an_empty_project_has_nothing_to_verify(make: Callable[..., FeatureStore]) -> None:
     store = make(spend())
     assert str(store.verify()) == "Nothing to verify: no entity was found."
