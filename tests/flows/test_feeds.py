@@ -27,12 +27,16 @@ latest = FeatureView(name="latest", entities=[key], source=pushes, schema=[Field
 
 def summing(source: Any = pushes, over: Any = "1h", **more: Any) -> FeatureView:
     arguments = {"entities": [key], **more}
-    return FeatureView(name="w", source=source, aggregations=[agg.count(over=over), agg.sum("n", over=over)], **arguments)
+    return FeatureView(
+        name="w", source=source, aggregations=[agg.count(over=over), agg.sum("n", over=over)], **arguments
+    )
 
 
 def table(*rows: tuple[int, int, int, str | None]) -> pa.Table:
     keys, numbers, at, ids = zip(*rows, strict=True)
-    return pa.table({"k": keys, "n": numbers, "at": pa.array(at, pa.int64()).cast(INSTANT), "id": pa.array(ids, pa.string())})
+    return pa.table(
+        {"k": keys, "n": numbers, "at": pa.array(at, pa.int64()).cast(INSTANT), "id": pa.array(ids, pa.string())}
+    )
 
 
 @pytest.fixture
@@ -52,7 +56,10 @@ def again(store: FeatureStore, features: list[str], entities: list[dict[str, Any
     response = store.get_online_features(features, entities, known_through=True)
     made = []
     for place, token in enumerate(response.known_through):
-        spine = {**{name: [value] for name, value in entities[place].items()}, "event_timestamp": [from_micros(response.at)]}
+        spine = {
+            **{name: [value] for name, value in entities[place].items()},
+            "event_timestamp": [from_micros(response.at)],
+        }
         asked = store.get_historical_features(spine, features, as_known=str(token)).to_arrow()
         made += [(response.to_dict()[name][place], asked[name][0].as_py()) for name in response.statuses]
     return made

@@ -94,7 +94,6 @@ class LedgerPart:
         ]
         return _LedgerLook(self, keys, heads, values[2::2], mark)
 
-
     def _answers_from(self, mark: Mark) -> bool:
         """Whether a table has what the windows need: of an older definition it may, if that looked back as far."""
         if mark.fingerprint == self.fingerprint:

@@ -25,6 +25,7 @@ from gnomon.core.columns import as_numpy
 from gnomon.core.marks import Mark
 from gnomon.definitions.codec import fingerprint
 from gnomon.definitions.sources import FileSource, PushSource, file_sources
+from gnomon.definitions.views import FeatureView
 from gnomon.flows.feeds import feed_of
 from gnomon.flows.responses import OnlineResponse, Status
 from gnomon.flows.served import Served, bounds_of, encoded_keys, raised, served
@@ -232,7 +233,9 @@ class _OneView:
                 full_feature_names=True,
                 logs=parts.logs,
             )
-        return asked if through is None else replace(asked, question=replace(asked.question, through={view.id: through}))
+        return (
+            asked if through is None else replace(asked, question=replace(asked.question, through={view.id: through}))
+        )
 
     @cached_property
     def _differ(self) -> dict[str, Bools]:
