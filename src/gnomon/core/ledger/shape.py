@@ -198,6 +198,18 @@ class Shape:
         return lambda event: max([window.enter(event) for window in lifetimes] + [leave(event) for leave in others])
 
     @cached_property
+    def kept(self) -> int | None:
+        """So long (µs) after it happened an event counts in some window at least; None for ever."""
+        widths = [None if window.width is None else window.width + window.shift for window in self.windows]
+        return None if None in widths else max((one for one in widths if one is not None), default=0)
+
+    @cached_property
+    def reach(self) -> int | None:
+        """So far (µs) back of an instant an event can lie and count; None where there is no such bound."""
+        reaches = [window.reach for window in self.windows]
+        return None if None in reaches else max((one for one in reaches if one is not None), default=0)
+
+    @cached_property
     def id(self) -> int:
         """A number that is the same for the same shape, on every machine: 63 bits."""
         said = [
