@@ -174,7 +174,7 @@ class Ledger:
         (raw,) = yield [head_key(self.entity)]
         self.head = Head.from_bytes(self.shape, raw)
         if raw is None:
-            self.head = replace(self.head, next_chunk=_first_chunk())
+            self.head.next_chunk = _first_chunk()
         return raw is not None
 
     def take(self, new: Incoming) -> Fetch:
