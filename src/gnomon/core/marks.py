@@ -11,6 +11,7 @@ import json
 import random
 import struct
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 from gnomon.errors import NewerFormat
 
@@ -57,8 +58,9 @@ class Mark:
         stamp = _STAMP.pack(random.getrandbits(64), random.getrandbits(64))
         return stamp + json.dumps({"format": FORMAT, **asdict(self)}).encode()
 
-    @classmethod
-    def from_bytes(cls, raw: bytes | None) -> Mark | None:
+    @staticmethod
+    @lru_cache(maxsize=256)  # a request looks at the marks of all its views, and they seldom change
+    def from_bytes(raw: bytes | None) -> Mark | None:
         """What `to_bytes` wrote; None where nothing was.
 
         Raises:
@@ -69,7 +71,7 @@ class Mark:
         said = json.loads(raw[_STAMP.size :])
         if (form := said.pop("format")) > FORMAT:
             raise NewerFormat(path="a table of the online store", found=form, supported=FORMAT)
-        return cls(**said)
+        return Mark(**said)
 
 
 def new_build() -> int:
