@@ -102,8 +102,7 @@ class Summary:
         if low == high:
             return found
         if wide is not None and any(self.blocks.column(wide, low, high)):
-            found = self._rows.column(place, start, end).tolist()
-            return found
+            return self._rows.column(place, start, end).tolist()
         found += self.blocks.column(place, low, high).tolist()
         found += self._rows.column(place, again, end).tolist()
         return found
