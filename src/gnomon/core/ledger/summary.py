@@ -98,11 +98,11 @@ class Summary:
             wide: the column that says whether a block is; None where none can be.
         """
         start, stop, low, high, again, end = span
+        if wide is not None and low < high and any(self.blocks.column(wide, low, high)):
+            stop, low, high, again = end, 0, 0, end
         found: list[Any] = self._rows.column(place, start, stop).tolist()
         if low == high:
             return found
-        if wide is not None and any(self.blocks.column(wide, low, high)):
-            return self._rows.column(place, start, end).tolist()
         found += self.blocks.column(place, low, high).tolist()
         found += self._rows.column(place, again, end).tolist()
         return found
