@@ -133,17 +133,29 @@ class Feeder:
             if mark is None and feed.view.source.batch_source is None:  # type: ignore[union-attr]
                 feed.begin()
                 mark = feed.mark()
-            if problem := _problem(feed, mark):
+            if problem := _problem(feed, mark, log):
                 return Fed(view=feed.view.id, position=mark.position if mark else None, behind=problem)
             assert mark is not None
             position = mark.position
             try:
+                if mark.reaching is not None:
+                    position = self._finished(feed, seen, log, mark, mark.reaching)
                 for some in _after(log, position):
                     position = self._taken(feed, seen, some, position).position or position
             except Moved:
                 continue
             return Fed(view=feed.view.id, position=position)
         return Fed(view=feed.view.id, position=None, behind="others load it, again and again.")
+
+    def _finished(self, feed: Feed, seen: Logged, log: Log, mark: Mark, upto: int) -> int:
+        """Take exactly the events that somebody began with, and perhaps was killed: nothing else is known of them."""
+        events = log.read(since=mark.position, until=upto).read_all()
+        if len(events):  # else they were erased meanwhile
+            feed.take(seen.events(events), after=mark.position, upto=upto, stamped=events[KNOWN][-1].value)
+        else:
+            none = pa.RecordBatch.from_pylist([], pa.schema([]))
+            feed.take(none, after=mark.position, upto=upto, stamped=mark.stamped or mark.newest or 0)
+        return upto
 
     def _taken(self, feed: Feed, seen: Logged, events: pa.Table, after: int) -> Fed:
         last, stamped = events[POSITION][-1].as_py(), events[KNOWN][-1].value
@@ -172,11 +184,16 @@ def _told(feed: Feed, work: Callable[[], Fed]) -> Fed:
         return Fed(view=feed.view.id, position=None, behind=str(wrong))
 
 
-def _problem(feed: Feed, mark: Mark | None) -> str:
+def _problem(feed: Feed, mark: Mark | None, log: Log) -> str:
     if mark is None:
         return "its history was never loaded: gnomon materialize-incremental."
     if mark.fingerprint != feed.fingerprint:
         return "its definition changed since it was loaded: gnomon materialize-incremental."
+    if mark.position > (end := log.position()):
+        return (
+            f"it has the log up to {mark.position}, and the log ends at {end}: was that put back from a copy? "
+            "gnomon materialize --replace."
+        )
     return ""
 
 
