@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from gnomon.flows.read import OnlineResponse, Reader
     from gnomon.flows.stream import Setting, StreamPosition, StreamReport
     from gnomon.flows.training import TrainingSet
+    from gnomon.flows.verdicts import VerifyReport
     from gnomon.plan.known_through import KnownThrough
     from gnomon.plan.lineage import Lineage
     from gnomon.plan.references import Features
@@ -555,6 +556,47 @@ class FeatureStore:
         end = self.clock.now() if end_date is None else to_micros(end_date)
         return materialize_incremental(self._loader(progress), end, feature_views)
 
+    def verify(
+        self,
+        answers: OnlineResponse | Sequence[OnlineResponse] | None = None,
+        *,
+        features: Features = (),
+        sample: int = 1_000,
+        seed: int = 0,
+    ) -> VerifyReport:
+        """Make served answers again from history, of what they knew, and compare them bit by bit.
+
+        Args:
+            answers: what `get_online_features(…, known_through=True)` gave, once or often; by default a sample of
+                entities is read now.
+            features: of which features the sample is; by default of all that are online.
+            sample: so many entities of each view.
+            seed: another one gives other entities.
+
+        Raises:
+            RequestError: an answer was read without `known_through=True`, or a view is not online.
+            NotRegistered: a view is not registered, or no longer.
+            SourceError: a source cannot be read.
+            BackendError: the store cannot be read.
+        """
+        from gnomon.flows.responses import OnlineResponse
+        from gnomon.flows.sampling import sampled
+        from gnomon.flows.verify import Verifier
+
+        snapshot = self._current()
+        if answers is None:
+            answers = list(sampled(snapshot, self.engine, self.logs, self._reader, features, sample, seed))
+        verifier = Verifier(
+            snapshot=snapshot,
+            registry=self.registry,
+            engine=self.engine,
+            store=self.online,
+            logs=self.logs,
+            clock=self.clock,
+            expires=self._rows_expire,
+        )
+        return verifier.verify([answers] if isinstance(answers, OnlineResponse) else answers)
+
     def snapshot(self, version: int | None = None) -> Snapshot:
         """The project's definitions at a version, by default the newest.
 
@@ -653,6 +695,12 @@ class FeatureStore:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    @property
+    def _rows_expire(self) -> bool:
+        """Whether rows of the online store are gone after a time."""
+        online = self.config.online_store
+        return online is not None and bool(online.options.get("key_ttl_seconds"))
 
     @cached_property
     def _reader(self) -> Reader:

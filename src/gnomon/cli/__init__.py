@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from gnomon import __version__
-from gnomon.cli import ask, definitions, keep, load, project, stream, why
+from gnomon.cli import ask, check, definitions, keep, load, project, stream, why
 from gnomon.cli.root import GLOBAL_OPTIONS, Root
 from gnomon.cli.session import Session
 
@@ -51,6 +51,7 @@ PARTS = (
     keep.COMMANDS,
     ask.COMMANDS,
     why.COMMANDS,
+    check.COMMANDS,
     project.LAST,
 )
 for command in (one for part in PARTS for one in part):

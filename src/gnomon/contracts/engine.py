@@ -124,6 +124,14 @@ class Engine(Protocol):
         """
         ...
 
+    def keys(self, question: EventsQuestion, count: int, seed: int) -> pa.Table:
+        """So many different keys of a view's rows, or all if they are fewer, drawn at random: the same for a seed.
+
+        Columns: the join keys, in their types; no part of a key is null. Of the question, `keys` and `places` do not
+        matter.
+        """
+        ...
+
     def together(self) -> AbstractContextManager[None]:
         """Within it, small questions of this thread may share what is costly to set up; none of it stays."""
         ...

@@ -35,6 +35,7 @@ class Mark:
         known: rows of files that were known after this instant (µs) were left out; None where there are no files.
         latest: the latest event or known time of any row of the files (µs), left out or not; None where there is none.
         stamped: the known time of the log's last event that was applied, µs; None where none was.
+        newest: what no answer from this instant (µs) on can need was dropped; None where nothing was.
         online_only: whether events were pushed that no history has.
     """
 
@@ -46,6 +47,7 @@ class Mark:
     known: int | None = None
     latest: int | None = None
     stamped: int | None = None
+    newest: int | None = None
     online_only: bool = False
 
     def to_bytes(self) -> bytes:

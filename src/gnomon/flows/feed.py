@@ -147,7 +147,7 @@ class Feeder:
 
     def _taken(self, feed: Feed, seen: Logged, events: pa.Table, after: int) -> Fed:
         last, stamped = events[POSITION][-1].as_py(), events[KNOWN][-1].value
-        feed.take(seen.events(events), after=after, upto=last, stamped=stamped, now=self._clock.now())
+        feed.take(seen.events(events), after=after, upto=last, stamped=stamped)
         return Fed(view=feed.view.id, position=last)
 
 

@@ -113,7 +113,7 @@ class Feed(ABC):
         return Mark.from_bytes(raw)
 
     @abstractmethod
-    def take(self, events: pa.RecordBatch, *, after: int, upto: int, stamped: int, now: int) -> None:
+    def take(self, events: pa.RecordBatch, *, after: int, upto: int, stamped: int) -> None:
         """Apply the log's events from one position to another.
 
         Args:
@@ -121,7 +121,6 @@ class Feed(ABC):
             after: the position before the first of them.
             upto: the position of the last one.
             stamped: the known time of the last one, µs.
-            now: answers are wanted from then on, µs.
 
         Raises:
             Moved: the table is not at `after`; nothing was applied.
@@ -167,7 +166,7 @@ class LedgerFeed(Feed):
     def _columns(self) -> Mapping[str, str]:
         return {one.name: column for column, one in input_columns(self.view).items()}
 
-    def take(self, events: pa.RecordBatch, *, after: int, upto: int, stamped: int, now: int) -> None:
+    def take(self, events: pa.RecordBatch, *, after: int, upto: int, stamped: int) -> None:
         """As every feed."""
 
         def onward() -> Steps:
@@ -309,21 +308,20 @@ class RowFeed(Feed):
         """Where they are."""
         return table_of(self._project, self.view)
 
-    def take(self, events: pa.RecordBatch, *, after: int, upto: int, stamped: int, now: int) -> None:
+    def take(self, events: pa.RecordBatch, *, after: int, upto: int, stamped: int) -> None:
         """As every feed."""
         mark = self.mark()
         if mark is None or mark.position != after or mark.fingerprint != self.fingerprint:
             raise Moved(mark)
-        self._merge(events, now)
-        onward = replace(mark, position=upto, stamped=stamped)
-        if not self._store.write(self.table, [(MARK, onward.to_bytes())], _further):
-            raise Moved(self.mark())
+        self._merge(events, stamped, replace(mark, position=upto, stamped=stamped))
+        moved = self.mark()
+        if moved is None or moved.build != mark.build or moved.position < upto:
+            raise Moved(moved)
 
     def take_unlogged(self, events: pa.RecordBatch, now: int) -> None:
         """As every feed."""
-        self._merge(events, now)
-        marked = replace(self.mark() or self._first_mark(), online_only=True)
-        self._store.write(self.table, [(MARK, marked.to_bytes())], put)
+        mark = self.mark() or self._first_mark()
+        self._merge(events, now, replace(mark, newest=max(now, mark.newest or now), online_only=True))
 
     def load(self, bounds: Bounds, advance: Advance) -> tuple[int, int]:
         """As every feed."""
@@ -345,7 +343,7 @@ class RowFeed(Feed):
                 yield entries_of(self.view, layout, batch)
                 rows += len(batch)
                 advance(len(batch))
-            mark = replace(self._first_mark(), position=bounds.position, stamped=bounds.stamped)
+            mark = replace(self._first_mark(), position=bounds.position, stamped=bounds.stamped, newest=bounds.known)
             yield [(MARK, mark.to_bytes())]
 
         merge = merging(layout, bounds.known)
@@ -359,16 +357,27 @@ class RowFeed(Feed):
             self.table, [(MARK, self._first_mark().to_bytes())], lambda old, new: new if old is None else None
         )
 
-    def _merge(self, events: pa.RecordBatch, now: int) -> None:
+    def _merge(self, events: pa.RecordBatch, now: int, mark: Mark) -> None:
+        """Merge events, and move the mark on with them; rows that no answer from `now` on can need are dropped."""
         layout = layout_of(self.view)
         remember_layout(self._store, self.table, layout)
-        if len(events):
-            self._store.write(self.table, entries_of(self.view, layout, events), merging(layout, now))
+        rows, marked = merging(layout, now), mark.to_bytes()
+
+        def merge(stored: bytes | None, incoming: bytes) -> bytes | None:
+            return _further(stored, mark, marked) if incoming == marked else rows(stored, incoming)
+
+        entries = entries_of(self.view, layout, events) if len(events) else []
+        if self._store.capabilities.atomic_batch:
+            self._store.write(self.table, [*entries, (MARK, marked)], merge)
+            return
+        if entries:
+            self._store.write(self.table, entries, merge)
+        self._store.write(self.table, [(MARK, marked)], merge)  # not before all rows are there
 
 
-def _further(stored: bytes | None, incoming: bytes) -> bytes | None:
+def _further(stored: bytes | None, mark: Mark, marked: bytes) -> bytes | None:
     """The mark that is further on, of one build."""
-    old, new = Mark.from_bytes(stored), Mark.from_bytes(incoming)
-    if old is None or new is None or old.build != new.build:
-        return None
-    return incoming if new.position >= old.position else None
+    old = Mark.from_bytes(stored)
+    if old is None:
+        return marked if mark.online_only else None
+    return marked if old.build == mark.build and mark.position >= old.position else None

@@ -22,7 +22,7 @@ from gnomon.errors import BackendError
 from gnomon.flows.ledgers import ledger_of
 from gnomon.flows.responses import Answer
 from gnomon.plan.ledger import reading_of, shape_of
-from gnomon.plan.questions import Through, ViewQuestion
+from gnomon.plan.questions import NO_ROWS, Through, ViewQuestion
 
 __all__ = ["LedgerPart"]
 
@@ -161,11 +161,11 @@ class _LedgerLook:
         events = [_last(head) for head in self.heads]
         return Answer(columns, events, absent if any(absent) else None, None, None, invalid or None)
 
-    def through(self) -> list[Through]:
+    def through(self, now: int) -> list[Through]:
         """For each entity which rows its answer was made of."""
         mark = self.mark
         if mark is None:
-            return [Through(position=0)] * len(self.keys)
+            return [NO_ROWS] * len(self.keys)
         found = []
         for head in self.heads:
             position = mark.position if head is None else max(head.applied, mark.position)

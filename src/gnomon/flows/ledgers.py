@@ -128,9 +128,11 @@ class Building:
         starts = self._starts(batch)
         first = batch.take(pa.array(starts))
         events, ends = Batch(self._shape, batch, self._columns), [*starts[1:].tolist(), len(batch)]
-        keys = encode_keys([first[name] for name in self._keys], [one.dtype for one in self._view.entity_columns])
+        keys = [b""]  # of a view without entities
+        if self._keys:
+            keys = encode_keys([first[name] for name in self._keys], [one.dtype for one in self._view.entity_columns])
         entries: Entries = []
-        for key, common, start, end in zip(keys or [b""], events.commons(starts), starts.tolist(), ends, strict=True):
+        for key, common, start, end in zip(keys, events.commons(starts), starts.tolist(), ends, strict=True):
             records = events.records(start, end, common)
             parts = laid_out(self._shape, key, records, applied=self._position, newest=self._newest)
             entries += [(name, value) for name, value in parts.items() if value is not None]

@@ -368,8 +368,7 @@ def _why_anew(feed: Feed, mark: Mark | None, last: Run | None, files: Stamps, en
         return "the view's definition changed: all of it is loaded anew."
     if (last.files if last else ()) != files:
         return "files changed since the last load: all of it is loaded anew."
-    left_out = mark.latest is not None and mark.latest > min(mark.end or mark.latest, mark.known or mark.latest)
-    if left_out:
+    if mark.latest is not None and any(bound is not None and bound < mark.latest for bound in (mark.end, mark.known)):
         return "rows were left for later by the last load: all of it is loaded anew."
     return ""
 

@@ -22,11 +22,12 @@ from gnomon.core.marks import MARK, Mark
 from gnomon.core.rows import Layout, Reading, schema_of
 from gnomon.core.staircases import at
 from gnomon.definitions.services import FeatureService
+from gnomon.definitions.sources import PushSource
 from gnomon.errors import BackendError, RequestError, listing, nearest_hint
 from gnomon.flows.ledger_part import LedgerPart
-from gnomon.flows.responses import Answer, Asked, OnlineResponse, shown
+from gnomon.flows.responses import Answer, Asked, Of, OnlineResponse, shown
 from gnomon.flows.tables import known_layouts, layout_of, table_of
-from gnomon.plan.questions import Through, ViewQuestion
+from gnomon.plan.questions import NO_ROWS, Through, ViewQuestion
 from gnomon.plan.references import Features, resolve
 from gnomon.types import FeatureType
 
@@ -98,7 +99,7 @@ class Reader:
         found = store.read([(part.table, _asked(wanted)) for part, wanted in zip(parts, keys, strict=True)])
         now = self._clock.now()
         answers = list(map(_Part.answer, plan.rows, repeat(store), keys, found, repeat(now)))
-        return OnlineResponse(given, plan.key_types, answers, plan.order, now)
+        return OnlineResponse(given, plan.key_types, answers, plan.order, now, plan.views)
 
     def _looked_twice(
         self, plan: _Plan, given: dict[str, list[Any]], keys: list[list[bytes | None]], known_through: bool
@@ -122,9 +123,8 @@ class Reader:
             answers = [look.answer(now, some) for look, some in zip(looks, fetched, strict=True)]
             if known_through:
                 for look, answer in zip(looks, answers, strict=True):
-                    answer.through = look.through()
-            views = tuple(part.view for part in parts)
-            return OnlineResponse(given, plan.key_types, answers, plan.order, now, views)
+                    answer.through = look.through(now)
+            return OnlineResponse(given, plan.key_types, answers, plan.order, now, plan.views)
         raise BackendError(
             f"an entity's ledger was changed {MOST_LOOKS} times while it was read, or parts of it are gone.",
             hint="try again; if it goes on, load the view again: gnomon materialize --replace.",
@@ -160,6 +160,7 @@ class _Plan:
         key_types: type of each join-key column asked for, in order of first use.
         owners: a view that needs it, for each of these columns.
         rows: the parts, if all are of row views; else None.
+        views: what each part is of.
     """
 
     snapshot: Snapshot
@@ -168,6 +169,7 @@ class _Plan:
     key_types: dict[str, FeatureType]
     owners: dict[str, str]
     rows: tuple[_Part, ...] | None
+    views: tuple[Of, ...]
 
     @classmethod
     def of(cls, snapshot: Snapshot, features: Features, full: bool) -> _Plan:
@@ -196,7 +198,9 @@ class _Plan:
             parts.append(kind.of(snapshot.project, question, question.columns or (counting,), _encoder(question)))
         rows = tuple(part for part in parts if isinstance(part, _Part))
         order = {name: places[name] for name in names}
-        return cls(snapshot, tuple(parts), order, key_types, owners, rows if len(rows) == len(parts) else None)
+        views = tuple(Of(one.view.id, one.columns, tuple(name for name, _ in one.features)) for one in questions)
+        only_rows = rows if len(rows) == len(parts) else None
+        return cls(snapshot, tuple(parts), order, key_types, owners, only_rows, views)
 
 
 @dataclass(slots=True)
@@ -212,6 +216,7 @@ class _Part:
         wanted: (name, type) of the features asked.
         reading: reads them.
         ttl: how long a row is good for, µs; None for ever.
+        fed: whether the rows are those of a log.
         older: layouts of rows written before the view changed, by id.
     """
 
@@ -223,6 +228,7 @@ class _Part:
     wanted: tuple[tuple[str, FeatureType], ...]
     reading: Reading
     ttl: int | None
+    fed: bool
     older: dict[int, Layout] = field(default_factory=dict)
 
     @classmethod
@@ -238,6 +244,7 @@ class _Part:
             wanted=tuple(layout.fields[place] for place in places),
             reading=layout.reading(places),
             ttl=micros_of(view.ttl) if view.ttl else None,
+            fed=isinstance(view.source, PushSource),
         )
 
     def first_keys(self, keys: list[bytes]) -> list[bytes]:
@@ -309,7 +316,12 @@ class _RowLook:
     keys: list[bytes | None]
     values: list[bytes | None]
     mark: Mark | None
-    newest: int = MIN_MICROS
+
+    @property
+    def newest(self) -> int:
+        """Answers are not of an earlier instant than this, as rows that only these needed may be gone."""
+        mark = self.mark
+        return MIN_MICROS if mark is None else max(mark.newest or MIN_MICROS, mark.stamped or MIN_MICROS)
 
     @property
     def table(self) -> Table:
@@ -324,11 +336,12 @@ class _RowLook:
         """The part's columns."""
         return self.part.answer(self.store, self.keys, self.values, now)
 
-    def through(self) -> list[Through]:
-        """For each entity which rows its answer was made of."""
+    def through(self, now: int) -> list[Through]:
+        """For each entity which rows its answer was made of: those known later wait for their time."""
         mark = self.mark
-        one = Through() if mark is None else Through(position=mark.position or None, end=mark.end, known=mark.known)
-        return [one] * len(self.keys)
+        if mark is None:
+            return [NO_ROWS if self.part.fed else Through(known=now)] * len(self.keys)
+        return [Through(position=mark.position or None, known=now)] * len(self.keys)
 
 
 def _encoder(question: ViewQuestion) -> ColumnEncoder:

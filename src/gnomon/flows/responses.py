@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["Answer", "Asked", "OnlineResponse", "Status", "shown"]
+__all__ = ["Answer", "Asked", "Of", "OnlineResponse", "Status", "parts_of", "shown"]
 
 
 class Status(StrEnum):
@@ -106,6 +106,20 @@ class Asked(NamedTuple):
     show: Callable[[Any], Any] | None
 
 
+class Of(NamedTuple):
+    """What a part of a response is of.
+
+    Args:
+        view: the view's id, `name@version`.
+        columns: the response's columns that hold its join keys.
+        features: the features asked of it.
+    """
+
+    view: str
+    columns: tuple[str, ...]
+    features: tuple[str, ...]
+
+
 class OnlineResponse:
     """Features of some entities: join-key columns first, then features in the order asked, one row per entity asked."""
 
@@ -116,7 +130,7 @@ class OnlineResponse:
         answers: list[Answer],
         order: dict[str, Asked],
         at: int = 0,
-        views: tuple[str, ...] = (),
+        views: tuple[Of, ...] = (),
     ) -> None:
         self._keys, self._key_types = keys, key_types
         self._answers, self._order = answers, order
@@ -178,7 +192,7 @@ class OnlineResponse:
                 hint="get_online_features(…, known_through=True).",
             )
         rows = zip(*(answer.through or [] for answer in self._answers), strict=True)
-        return [KnownThrough(dict(zip(self._views, row, strict=True))) for row in rows]
+        return [KnownThrough({of.view: one for of, one in zip(self._views, row, strict=True)}) for row in rows]
 
     def to_arrow(self) -> pa.Table:
         """The same columns as an Arrow table, each in its feature's type; join keys are cast to theirs."""
@@ -203,6 +217,12 @@ class OnlineResponse:
         from gnomon.flows.frames import to_pandas
 
         return to_pandas(self.to_arrow())
+
+
+def parts_of(response: OnlineResponse) -> list[tuple[Of, dict[str, list[Any]], Answer]]:
+    """A response view by view: what each part is of, the join keys as they were given, and the answer."""
+    parts = zip(response._views, response._answers, strict=True)
+    return [(of, {column: response._keys[column] for column in of.columns}, answer) for of, answer in parts]
 
 
 def shown(dtype: FeatureType) -> Callable[[Any], Any] | None:

@@ -6,12 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from gnomon.clock import MAX_MICROS
 from gnomon.definitions.views import FeatureView
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["AsKnown", "EventsQuestion", "LoadQuestion", "LogPrefix", "Through", "TrainingQuestion", "ViewQuestion"]
+__all__ = [
+    "NO_ROWS",
+    "AsKnown",
+    "EventsQuestion",
+    "LoadQuestion",
+    "LogPrefix",
+    "Through",
+    "TrainingQuestion",
+    "ViewQuestion",
+]
 
 AsKnown = Literal["now", "then"] | int
 """How much hindsight is allowed: all of it, none row by row, or what was known by an instant (µs)."""
@@ -45,6 +55,10 @@ class Through:
     position: int | None = None
     end: int | None = None
     known: int | None = None
+
+
+NO_ROWS = Through(position=0, end=-MAX_MICROS, known=-MAX_MICROS)
+"""What an answer has of a view that was never loaded: nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ from gnomon.core.columns import of_integers
 from gnomon.core.kernel.parts import Answers
 from gnomon.definitions.sources import FileSource, Source, file_sources
 from gnomon.definitions.views import FeatureView
-from gnomon.engines.duckdb.events import KEYS, event_schema, events_query
+from gnomon.engines.duckdb.events import KEYS, event_schema, events_query, keys_query
 from gnomon.engines.duckdb.lags import lags_of
 from gnomon.engines.duckdb.origins import Beside, Files, LogEvents, Origin, log_table
 from gnomon.engines.duckdb.scan import literal, quoted, reader, source_files
@@ -239,6 +239,19 @@ class DuckDBEngine:
             found = con.sql(f"select * from {table} limit 0")
             names = [shown.field_mapping.get(name, name) for name in found.columns]
             return lags_of(con, shown, dict(zip(names, map(str, found.types), strict=True)), table, shares)
+
+    @_interruptible()
+    def keys(self, question: EventsQuestion, count: int, seed: int) -> pa.Table:
+        """So many different keys of a view's rows, drawn at random: the same for a seed."""
+        source, fields = question.view.source, question.view.entity_columns
+        through = Through(position=MOST, end=question.end, known=question.known)
+        with closing(self._connect()) as con, _reading(source):
+            origin = self._origin(con, question.view, question.files, question.logs, through)
+            found = con.sql(keys_query(question.view, origin, count, seed)).to_arrow_table()
+        return pa.table(
+            [found[f"k{place}"].cast(types.to_arrow(one.dtype)) for place, one in enumerate(fields)],
+            schema=pa.schema([(one.name, types.to_arrow(one.dtype)) for one in fields]),
+        )
 
     @contextmanager
     def together(self) -> Iterator[None]:

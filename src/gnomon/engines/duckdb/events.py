@@ -15,7 +15,7 @@ from gnomon.engines.duckdb.scan import columns_of, quoted
 from gnomon.plan.events import EVENT, GONE, ID, KNOWN, condition_column, conditions_of, input_columns
 from gnomon.plan.questions import EventsQuestion
 
-__all__ = ["KEYS", "condition_terms", "event_schema", "events_query", "is_delete", "version_columns"]
+__all__ = ["KEYS", "condition_terms", "event_schema", "events_query", "is_delete", "keys_query", "version_columns"]
 
 KEYS = "keys_asked"
 """The table of keys whose events are wanted, where not all are."""
@@ -46,6 +46,22 @@ def events_query(question: EventsQuestion, origin: Origin) -> str:
     # Names come later: to DuckDB, two that differ by case alone are one.
     selected = ", ".join(f"{term} as c{place}" for place, term in enumerate(terms.values()))
     return f"select {selected} from ({rows}) p{_of_keys(question, keys)} where {there} order by {order}"
+
+
+def keys_query(view: FeatureView, origin: Origin, count: int, seed: int) -> str:
+    """A SELECT of so many different keys, in an order that is random and the same for a seed.
+
+    Args:
+        view: the view; it has join keys.
+        origin: where its rows come from.
+        count: how many.
+        seed: another one gives other keys.
+    """
+    keys = [f"k{place}" for place in range(len(view.join_keys))]
+    there = " and ".join(f"{key} is not null" for key in keys)
+    different = f"select distinct {', '.join(keys)} from ({origin.rows()}) where {there}"
+    order = ", ".join([f"hash({', '.join(keys)}, {seed})", *keys])
+    return f"select * from ({different}) order by {order} limit {count}"
 
 
 def event_schema(question: EventsQuestion, origin: Origin, found: pa.Schema) -> pa.Schema:

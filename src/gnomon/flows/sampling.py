@@ -1,0 +1,89 @@
+"""A sample of entities, read online now: half of those with events of late, half of all that history has."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from gnomon.contracts.engine import Engine
+from gnomon.contracts.log import Logs
+from gnomon.contracts.registry import Snapshot
+from gnomon.definitions.sources import PushSource
+from gnomon.definitions.views import FeatureView
+from gnomon.flows.logged import Logged
+from gnomon.flows.read import Reader
+from gnomon.flows.responses import OnlineResponse
+from gnomon.plan.questions import EventsQuestion, ViewQuestion
+from gnomon.plan.references import Features, resolve
+
+__all__ = ["sampled"]
+
+LATELY = 20
+"""For each entity wanted, so many of the log's last events are looked at."""
+READ_TOGETHER = 1_000
+
+
+def sampled(
+    snapshot: Snapshot, engine: Engine, logs: Logs, reader: Reader, features: Features, count: int, seed: int
+) -> Iterator[OnlineResponse]:
+    """Answers about entities drawn at random, view by view.
+
+    Args:
+        snapshot: the definitions.
+        engine: reads history.
+        logs: what was pushed.
+        reader: answers.
+        features: references, or a service; nothing for all views that are online.
+        count: so many entities of each view.
+        seed: another one gives others.
+
+    Raises:
+        RequestError: a view is not online.
+    """
+    for question in _questions(snapshot, features):
+        view = question.view
+        asked = [f"{view.id}:{feature}" for feature, _ in question.features]
+        keys = _drawn(view, engine, logs, count, seed)
+        for start in range(0, len(keys) if view.entity_columns else 1, READ_TOGETHER):
+            some = keys.slice(start, READ_TOGETHER).to_pydict() if view.entity_columns else [{}]
+            yield reader.read(snapshot, asked, some, full_feature_names=True, known_through=True)
+
+
+def _questions(snapshot: Snapshot, features: Features) -> Sequence[ViewQuestion]:
+    if features:
+        return resolve(snapshot.catalog, features, True)[0]
+    views = [view for _, view in sorted(snapshot.catalog.views.items()) if view.online]
+    return [
+        ViewQuestion(view=one, columns=tuple(one.join_keys), features=tuple((name, name) for name in one.feature_names))
+        for one in views
+    ]
+
+
+def _drawn(view: FeatureView, engine: Engine, logs: Logs, count: int, seed: int) -> pa.Table:
+    """Different keys of a view."""
+    if not view.entity_columns:
+        return pa.table({})
+    late, prefixes = _lately(view, logs, count // 2, seed), {}
+    if isinstance(view.source, PushSource):
+        prefixes[view.source.name] = logs.log(view.source.name).prefix()
+    all_of_it = engine.keys(EventsQuestion(view=view, logs=prefixes), count, seed)
+    both = pa.concat_tables([late.cast(all_of_it.schema), all_of_it]) if late is not None else all_of_it
+    return _different(both).slice(0, count)
+
+
+def _lately(view: FeatureView, logs: Logs, count: int, seed: int) -> pa.Table | None:
+    """Some of the keys that the log's last events have; None without a log."""
+    if not isinstance(view.source, PushSource):
+        return None
+    log = logs.log(view.source.name)
+    last = log.read(since=max(0, log.position() - LATELY * count)).read_all()
+    events = pa.Table.from_batches([Logged(view).events(last)])
+    keys = _different(events.select(list(view.join_keys)))
+    chosen = random.Random(seed).sample(range(len(keys)), min(count, len(keys)))
+    return keys.take(pa.array(chosen, pa.int64()))
+
+
+def _different(keys: pa.Table) -> pa.Table:
+    return keys.group_by(keys.column_names, use_threads=False).aggregate([])

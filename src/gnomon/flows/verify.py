@@ -1,0 +1,310 @@
+"""Verify: answers that were served are made again from history, of what they knew, and compared bit by bit.
+
+Verifier(snapshot, …).verify([store.get_online_features(…, known_through=True)])
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gnomon.clock import Clock
+from gnomon.contracts.engine import Engine
+from gnomon.contracts.log import KNOWN, Logs
+from gnomon.contracts.online import OnlineStore
+from gnomon.contracts.registry import Registry, Run, Snapshot
+from gnomon.core.bits import Bools, differing
+from gnomon.core.columns import as_numpy
+from gnomon.core.marks import Mark
+from gnomon.definitions.codec import fingerprint
+from gnomon.definitions.sources import FileSource, PushSource, file_sources
+from gnomon.flows.feeds import feed_of
+from gnomon.flows.responses import OnlineResponse, Status
+from gnomon.flows.served import Served, bounds_of, raised, served
+from gnomon.flows.training import get_historical_features
+from gnomon.flows.verdicts import Cause, Difference, VerifyReport, ViewVerdict, explaining, merged
+from gnomon.plan.known_through import KnownThrough
+from gnomon.plan.questions import NO_ROWS, Through
+
+__all__ = ["Verifier"]
+
+MOST_KEPT = 100
+"""A report keeps so many answers that do not agree."""
+
+COUNTING = ("count", "count_distinct", "approx_count_distinct")
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verifier:
+    """The parts that verifying works with.
+
+    Args:
+        snapshot: the definitions.
+        registry: remembers what was loaded.
+        engine: reads history.
+        store: has what is online.
+        logs: what was pushed.
+        clock: says what time it is.
+        expires: whether the store lets rows expire.
+    """
+
+    snapshot: Snapshot
+    registry: Registry
+    engine: Engine
+    store: OnlineStore
+    logs: Logs
+    clock: Clock
+    expires: bool = False
+
+    def verify(self, responses: Iterable[OnlineResponse]) -> VerifyReport:
+        """Hold answers against history.
+
+        Args:
+            responses: read with `known_through=True`.
+
+        Raises:
+            RequestError: one was read without.
+            NotRegistered: one is about a view that is no longer registered.
+            SourceError: a source cannot be read.
+        """
+        verdicts: list[ViewVerdict] = []
+        differences: list[Difference] = []
+        questions = 0
+        for answers in served(self.snapshot.catalog, responses):
+            one = _OneView(self, answers)
+            verdicts.append(one.verdict())
+            differences += one.differences()
+            questions += one.questions
+        differences.sort(key=lambda one: one.cause != "disagreement")
+        return VerifyReport(views=tuple(verdicts), differences=tuple(differences[:MOST_KEPT]), questions=questions)
+
+
+class _OneView:
+    """The answers about one view, held against history.
+
+    Args:
+        parts: the parts to work with.
+        answers: the answers.
+    """
+
+    def __init__(self, parts: Verifier, answers: Served) -> None:
+        self._parts, self._view = parts, answers.view
+        self._answers = replace(answers, through=list(self._through(answers)))
+        self.questions = 0
+
+    def verdict(self) -> ViewVerdict:
+        """What became of them."""
+        answers = self._answers
+        cells, differ = len(answers) * len(answers.features), self._differ
+        lagging = {name: self._otherwise[name] & ~differ[name] & ~self._never for name in answers.features}
+        late = np.logical_or.reduce(list(lagging.values())) if lagging else np.zeros(len(answers), np.bool_)
+        behind, behind_micros = self._behind(np.flatnonzero(late).tolist())
+        return ViewVerdict(
+            view=self._view.id,
+            entities=len(answers),
+            compared=cells,
+            agreed=cells - sum(int(one.sum()) for one in differ.values()),
+            filled=sum(int(self._filled(name).sum()) for name in answers.features),
+            lagging=sum(int(one.sum()) for one in lagging.values()),
+            behind=behind,
+            behind_micros=behind_micros,
+            causes=merged(cause for name in answers.features for cause in self._causes(name)),
+        )
+
+    def differences(self) -> list[Difference]:
+        """The first of those that do not agree."""
+        found = []
+        for name in self._answers.features:
+            places = np.flatnonzero(self._differ[name])[:MOST_KEPT].tolist()
+            found += [self._difference(name, place) for place in places]
+        return found
+
+    def _through(self, answers: Served) -> Iterator[Through]:
+        """Which rows each answer was made of; of a row view of files the registry says what was loaded."""
+        if answers.view.aggregations or isinstance(answers.view.source, PushSource):
+            return iter(answers.through)
+        runs = self._parts.registry.runs(self._parts.snapshot.project, answers.view.id)
+        whole = next((run for run in runs if run.start is None), None)
+        if whole is None:
+            return iter([NO_ROWS] * len(answers))
+        return iter([Through(end=whole.end, known=max(whole.end, whole.started))] * len(answers))
+
+    @cached_property
+    def _again(self) -> pa.Table:
+        """The answers made again of the rows they knew."""
+        answers = self._answers
+        groups = bounds_of(answers, raised(answers, self._parts.engine, self._parts.logs))
+        made = [self._asked(places, through) for through, places in groups.items()]
+        order = np.argsort(np.concatenate([np.array(places) for places in groups.values()]))
+        return pa.concat_tables(made).take(pa.array(order)) if made else answers.values
+
+    @cached_property
+    def _then(self) -> pa.Table:
+        """The answers as they would be if all that was known then had been applied."""
+        return self._asked(range(len(self._answers)), None)
+
+    def _asked(self, places: Sequence[int], through: Through | None) -> pa.Table:
+        """Training's answers for some places, from some rows or from all known by each instant."""
+        self.questions += 1
+        answers, parts, view = self._answers, self._parts, self._view
+        taken = pa.array(places, pa.int64())
+        spine = answers.keys.take(taken) if answers.keys.column_names else pa.table({"__world": taken})
+        at = pa.array(answers.at[np.asarray(places, np.int64)], pa.int64()).cast(pa.timestamp("us", "UTC"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that sources do not say when rows were known was said before
+            asked = get_historical_features(
+                parts.snapshot,
+                parts.engine,
+                parts.clock,
+                spine.append_column("event_timestamp", at),
+                [f"{view.id}:{name}" for name in answers.features],
+                as_known="then",
+                full_feature_names=True,
+                logs=parts.logs,
+            )
+        question = asked.question if through is None else replace(asked.question, through={view.id: through})
+        return parts.engine.training_set(asked.narrow, question).read_all().rename_columns(answers.features)
+
+    @cached_property
+    def _differ(self) -> dict[str, Bools]:
+        """Of each feature, which answers history does not give again."""
+        answers, found = self._answers, {}
+        for name in answers.features:
+            expected = np.where(self._never, self._changed(name, self._then), self._changed(name, self._again))
+            found[name] = expected | self._misstated(name)
+        return found
+
+    @cached_property
+    def _otherwise(self) -> dict[str, Bools]:
+        """Of each feature, which answers would be others with all that was known then."""
+        return {name: self._changed(name, self._then) for name in self._answers.features}
+
+    def _changed(self, name: str, made: pa.Table) -> Bools:
+        return differing(self._answers.values[name], made[name])
+
+    def _misstated(self, name: str) -> Bools:
+        """Where a status says that there is a value and there is none, or the other way round."""
+        present = np.array([one is Status.PRESENT for one in self._answers.statuses[name]], np.bool_)
+        there: Bools = as_numpy(self._answers.values[name].combine_chunks().is_valid())
+        return np.not_equal(present, there)
+
+    @cached_property
+    def _never(self) -> Bools:
+        """Which answers are about a view that was not loaded then."""
+        return np.array([one == NO_ROWS for one in self._answers.through], np.bool_)
+
+    def _filled(self, name: str) -> Bools:
+        column = self._answers.values[name].combine_chunks()
+        there: Bools = as_numpy(column.is_valid())
+        counting = {
+            feature for one in self._view.aggregations if one.function in COUNTING for feature in one.feature_names
+        }
+        if name in counting and pa.types.is_integer(column.type):
+            there = as_numpy(pc.not_equal(column, 0).fill_null(False))
+        return there
+
+    def _causes(self, name: str) -> Iterator[Cause]:
+        for place in np.flatnonzero(self._differ[name]).tolist():
+            yield self._cause(name, place)
+
+    def _cause(self, name: str, place: int) -> Cause:
+        """Why an answer is not what history gives."""
+        if self._never[place]:
+            return "not loaded"
+        if self._other_version:
+            return "other version"
+        mark = self._mark
+        if mark is not None and mark.online_only:
+            return "online-only"
+        if self._source_changed:
+            return "source changed"
+        status = self._answers.statuses[name][place]
+        if self._parts.expires and not self._view.aggregations and status is Status.NOT_FOUND:
+            return "expired"
+        if not self._view.aggregations and self._is_ahead(name, place):
+            return "not loaded"
+        if mark is None and isinstance(self._view.source, FileSource) and self._has_gaps:
+            return "store lag"
+        return "disagreement"
+
+    def _is_ahead(self, name: str, place: int) -> bool:
+        """Whether rows are there already, and what says how far the table has got is not: a load was running."""
+        whole = self._parts.store.capabilities.atomic_batch and isinstance(self._view.source, PushSource)
+        return not whole and not bool(self._otherwise[name][place])
+
+    @cached_property
+    def _mark(self) -> Mark | None:
+        return feed_of(self._parts.snapshot.project, self._view, self._parts.engine, self._parts.store).mark()
+
+    @cached_property
+    def _last_run(self) -> Run | None:
+        runs = self._parts.registry.runs(self._parts.snapshot.project, self._view.id)
+        return runs[0] if runs else None
+
+    @cached_property
+    def _has_gaps(self) -> bool:
+        """Whether the last load was of a span of time, with something left out before it."""
+        return self._last_run is not None and self._last_run.start is not None
+
+    @cached_property
+    def _other_version(self) -> bool:
+        loaded = self._mark or self._last_run
+        return loaded is not None and loaded.fingerprint != fingerprint(self._view)
+
+    @cached_property
+    def _source_changed(self) -> bool:
+        if self._last_run is None or not self._last_run.files:
+            return False
+        files = [file for one in file_sources(self._view.source) for file in self._parts.engine.files(one)]
+        return self._last_run.files != tuple((one.path, one.size, one.modified) for one in files)
+
+    def _behind(self, places: Sequence[int]) -> tuple[int, int]:
+        """Of some answers that lag: how many events were stamped and not applied, and for how long, at most."""
+        if not places:
+            return 0, 0
+        at, positions = self._answers.at[places], self._answers.positions[places]
+        events = waited = 0
+        known = self._stamps(int(positions.min()))
+        for instant, position in zip(at.tolist(), (positions - positions.min()).tolist(), strict=True):
+            missed = int(np.searchsorted(known, instant, side="right")) - position
+            if missed > 0:
+                events, waited = max(events, missed), max(waited, instant - int(known[position]))
+        if not events:
+            waited = max(
+                int(at[number]) - (self._answers.through[place].known or int(at[number]))
+                for number, place in enumerate(places)
+            )
+        return events, waited
+
+    def _stamps(self, since: int) -> Ints:
+        """The known times of the log's events after a position."""
+        source = self._view.source
+        if not isinstance(source, PushSource):
+            return np.array([], np.int64)
+        column = self._parts.logs.log(source.name).read(since=since).read_all()[KNOWN]
+        return np.array(column.cast(pa.int64()).to_numpy(), np.int64)
+
+    def _difference(self, name: str, place: int) -> Difference:
+        answers, feature = self._answers, f"{self._view.id}:{name}"
+        entity = {key: answers.keys[key][place].as_py() for key in answers.keys.column_names}
+        at, token = int(answers.at[place]), str(KnownThrough({self._view.id: answers.through[place]}))
+        made = self._then if self._never[place] else self._again
+        return Difference(
+            feature=feature,
+            entity=entity,
+            at=at,
+            known_through=token,
+            served=answers.values[name][place].as_py(),
+            status=str(answers.statuses[name][place]),
+            recomputed=made[name][place].as_py(),
+            cause=self._cause(name, place),
+            explain=explaining(feature, entity, at, token),
+        )
