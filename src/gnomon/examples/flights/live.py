@@ -27,7 +27,7 @@ EVENT = [
     Field("late", Bool, description="Whether that is more than 30; null as long as nobody can say"),
     Field("operation", String, description="delete for one that was called off"),
 ]
-TELLS = {"timestamp_field": "scheduled_departure", "event_id": "flight_id", "operation": "operation"}
+TELLS: Any = {"timestamp_field": "scheduled_departure", "event_id": "flight_id", "operation": "operation"}
 
 
 def pushed() -> PushSource:

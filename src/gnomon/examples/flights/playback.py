@@ -1,17 +1,19 @@
-"""A stretch of 2013 lived through again: the clock is where the events are, and departing flights are asked about online.
+"""A stretch of 2013 lived through again: the clock goes with the events, and who departs is asked about online.
 
     played = play(store, clock, steps(flights, reads=500), lambda events: store.push("flight_events", events))
     print(played.verdict)      # every answer, made again from history
 
 At each instant, in this order: the clock is set to it; what becomes known at it enters the log, and is thereby stamped
-with it (the second event of a delivery a microsecond later, and so on); the flights that are due to leave at it are read online. So an answer may know all that was known at its
-instant and nothing else, which is the question that a training set asks with `as_known="then"`.
+with it (the second event of a delivery a microsecond later, and so on); the flights that are due to leave at it are
+read online. So an answer may know all that was known at its instant and nothing else, which is the question that a
+training set asks with `as_known="then"`.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -41,8 +43,8 @@ class Played:
     """What came of it.
 
     Args:
-        events: how many events were delivered.
-        instants: at how many instants.
+        told: what was told → how many events said so.
+        instants: in how many deliveries, each of an instant.
         restamped: how many of them were stamped with another instant than that at which they became known.
         deliver_s: how long the deliveries took, feeding included.
         reads: how many flights were read online.
@@ -51,7 +53,7 @@ class Played:
         verify_s: how long that took.
     """
 
-    events: int
+    told: dict[str, int]
     instants: int
     restamped: int
     deliver_s: float
@@ -61,23 +63,29 @@ class Played:
     verify_s: float
 
     @property
+    def events(self) -> int:
+        """How many events were delivered."""
+        return sum(self.told.values())
+
+    @property
     def disagreements(self) -> int:
         """How many answers history does not give again, for whatever cause, or would not with all known then."""
         return self.verdict.compared - self.verdict.agreed + self.verdict.lagging
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain data."""
-        names = ("events", "instants", "restamped", "deliver_s", "reads", "read_us", "verify_s")
+        names = ("told", "events", "instants", "restamped", "deliver_s", "reads", "read_us", "verify_s")
         figures = {name: getattr(self, name) for name in names}
         return {**figures, "disagreements": self.disagreements, "verify": self.verdict.to_dict()}
 
     def __str__(self) -> str:
         share = self.verdict.agreed / self.verdict.compared if self.verdict.compared else 0.0
+        told = ", ".join(f"{count:,} {status}" for status, count in self.told.items())
         return (
-            f"{self.verdict.compared:,} answers about {self.reads:,} departures: {share:.6%} agree, "
-            f"{self.verdict.filled:.1%} are not empty,\n{self.verdict.lagging:,} would be others with all that was "
-            f"known then; made again in {self.verify_s:.1f} s\n{self.events:,} events in {self.instants:,} deliveries, "
-            f"{self.events / self.deliver_s:,.0f} a second; a read of one flight {self.read_us:.0f} µs (median)"
+            f"{self.events:,} events ({told}), {self.events / self.deliver_s:,.0f} a second\n"
+            f"{self.reads:,} departures read online, {self.read_us:,.0f} µs each (median)\n"
+            f"{self.verdict.compared:,} answers: {share:.4%} agree bit by bit, {self.verdict.filled:.1%} not empty, "
+            f"{self.verdict.lagging:,} otherwise with all known then"
         )
 
 
@@ -101,7 +109,7 @@ def play(
         BackendError: the log has other events than were delivered.
     """
     responses, reads, known = [], [], list[tuple[int, int]]()
-    spent = 0.0
+    told, spent = Counter[str](), 0.0
     for step in steps:
         clock.set(step.at)
         if len(step.events):
@@ -109,6 +117,7 @@ def play(
             deliver(step.events)
             spent += time.perf_counter() - began
             known.append((step.at, len(step.events)))
+            told.update(step.events["status"].to_pylist())
         for flight in step.leaving:
             began = time.perf_counter()
             responses.append(store.get_online_features(live.SERVICE, [flight], **OF_ALL))
@@ -117,7 +126,7 @@ def play(
     began = time.perf_counter()
     verdict = store.verify(responses)
     return Played(
-        events=sum(count for _, count in known),
+        told=dict(told),
         instants=len(known),
         restamped=_restamped(store, known),
         deliver_s=round(spent, 3),

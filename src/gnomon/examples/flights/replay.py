@@ -30,7 +30,10 @@ from gnomon.examples.flights.playback import Played, play
 from gnomon.examples.flights.telling import Teller
 from gnomon.examples.flights.topic import Through, made_topic
 
-__all__ = ["replay"]
+__all__ = ["replay", "short"]
+
+SHORT_DAYS, SHORT_READS, SHORT_EVERY = (36, 3), 400, 5
+"""The demo's: 6 to 8 February, of whose second half so many departures are read, told every so many minutes."""
 
 
 def replay(
@@ -56,9 +59,7 @@ def replay(
     """
     clock = ManualClock(data.YEAR_START)
     # By this clock, minutes pass in milliseconds: to look every few of them whether definitions changed takes long.
-    config = RepoConfig(
-        project="flights_live", repo_path=folder, online_store=Backend(online), cache_ttl_seconds=0
-    )
+    config = RepoConfig(project="flights_live", repo_path=folder, online_store=Backend(online), cache_ttl_seconds=0)
     with FeatureStore(folder, config=config, clock=clock) as store:
         topic = made_topic(kafka) if kafka else ""
         store.apply(live.definitions(live.of_topic(kafka, topic) if kafka else live.pushed()))
@@ -70,6 +71,19 @@ def replay(
             return play(store, clock, steps, deliver, advanced)
 
 
+def short(flights: pa.Table, teller: Teller) -> Played:
+    """Live through three days without a broker, as the demo does.
+
+    Args:
+        flights: the table of flights.
+        teller: times it.
+    """
+    some = arrivals.days(flights, *SHORT_DAYS)
+    steps = list(arrivals.steps(some, reads=SHORT_READS, skipped=0.5, every=SHORT_EVERY))
+    with tempfile.TemporaryDirectory(prefix="gnomon-live-") as scratch, teller.step("live", len(steps)) as advance:
+        return replay(Path(scratch), steps, advanced=advance)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Replay some days, and say what was found."""
     asked = _asked(arguments)
@@ -77,9 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flights = arrivals.days(data.flights(), asked.first, asked.days)
     steps = list(arrivals.steps(flights, reads=asked.reads, skipped=asked.skipped, every=asked.every))
     warnings.simplefilter("ignore")
-    with tempfile.TemporaryDirectory(prefix="gnomon-replay-", dir=asked.folder) as scratch:
-        with teller.step("replay", total=len(steps)) as advance:
-            played = replay(Path(scratch), steps, kafka=asked.kafka, online=asked.online, advanced=advance)
+    scratch = tempfile.TemporaryDirectory(prefix="gnomon-replay-", dir=asked.folder)
+    with scratch as folder, teller.step("replay", len(steps)) as advance:
+        played = replay(Path(folder), steps, kafka=asked.kafka, online=asked.online, advanced=advance)
     if asked.json:
         print(json.dumps(played.to_dict()))
     teller.say(f"{played}\n{played.verdict}\nAll in all {teller.seconds['replay']:.0f} s.")

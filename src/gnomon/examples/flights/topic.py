@@ -1,4 +1,4 @@
-"""Events go through Kafka one instant at a time: sent, read by a worker, in the log, online, and only then the clock moves.
+"""Events go through Kafka one instant at a time: sent, read by a worker, logged, online; only then the clock moves.
 
 A worker stamps what it reads with the store's clock, and would stamp a day's events alike if it found them all in the
 topic. So the topic never has an event that is known later than the clock's instant: whoever plays sets the clock, sends
@@ -40,16 +40,19 @@ def made_topic(servers: str) -> str:
         MissingExtra: the driver is not installed.
         BackendError: the broker does not make it.
     """
+    admin = _admin(servers)  # what it promises ends with it
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import NewTopic
 
     name = f"gnomon-flights-{secrets.token_hex(4)}"
     told = NewTopic(name, num_partitions=1, replication_factor=1, config={"retention.ms": "-1"})
     try:
-        _admin(servers).create_topics([told], request_timeout=30)[name].result(PATIENCE)
+        admin.create_topics([told], request_timeout=30)[name].result(PATIENCE)
     except KafkaException as wrong:
         raise BackendError(
-            f"the broker at {servers} makes no topic.", instead=wrong.args[0].str(), hint="is it running, and reachable?"
+            f"the broker at {servers} makes no topic.",
+            instead=wrong.args[0].str(),
+            hint="is it running, and reachable?",
         ) from wrong
     return name
 
@@ -67,7 +70,9 @@ class Through:
         from confluent_kafka import Producer
 
         self._store, self._servers, self._topic = store, servers, topic
-        self._producer = Producer({"bootstrap.servers": servers, "linger.ms": 5, "enable.idempotence": True})
+        self._producer = Producer(
+            {"bootstrap.servers": servers, "linger.ms": 5, "enable.idempotence": True, "log_level": 3}
+        )
         self._stop, self._heard = Stop(), threading.Condition()
         self._sent = self._taken = 0
         self._wrong: BaseException | None = None
@@ -80,7 +85,8 @@ class Through:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stop.set()
         self._worker.join()
-        _admin(self._servers).delete_topics([self._topic], request_timeout=30)[self._topic].result(PATIENCE)
+        admin = _admin(self._servers)
+        admin.delete_topics([self._topic], request_timeout=30)[self._topic].result(PATIENCE)
 
     def __call__(self, events: pa.Table) -> None:
         """Send events, and wait until they are in the log and online.
