@@ -242,7 +242,7 @@ class Nursery:
 
 def main() -> None:
     """Be a nursery."""
-    import pyarrow.compute
+    import pyarrow.compute  # noqa: F401
     import redis  # noqa: F401
 
     import gnomon.engines.duckdb.engine
