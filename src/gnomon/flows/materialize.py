@@ -211,7 +211,10 @@ class Loader:
         log = self.logs.log(view.source.name) if isinstance(view.source, PushSource) else None
         feed = feed_of(self.snapshot.project, view, self.engine, self.store, log.prefix if log else None)
         files, mark = _stamps(self._files(view)), feed.mark()
-        if reason := _why_anew(feed, mark, self._last_run(view), files, end, anew):
+        reason = _why_anew(feed, mark, self._last_run(view), files, end, anew)
+        if not reason and mark and log and feed.passed_by(mark, _first_stamp(log, mark.position)):
+            reason = "the clock was behind that of the last load: all of it is loaded anew."
+        if reason:
             bounds = _bounds(log, end, began)
             self.progress.begin(view.id, None)
             try:
@@ -371,6 +374,14 @@ def _why_anew(feed: Feed, mark: Mark | None, last: Run | None, files: Stamps, en
     if mark.latest is not None and any(bound is not None and bound < mark.latest for bound in (mark.end, mark.known)):
         return "rows were left for later by the last load: all of it is loaded anew."
     return ""
+
+
+def _first_stamp(log: Log, position: int) -> int | None:
+    """The known time of the first event after a position; None where there is none."""
+    for batch in log.read(since=position, until=position + 1):
+        if len(batch):
+            return int(batch[KNOWN][0].value)
+    return None
 
 
 def _bounds(log: Log | None, end: int, now: int) -> Bounds:

@@ -343,7 +343,8 @@ class _RowLook:
         mark = self.mark
         if mark is None:
             return [NO_ROWS if self.part.fed else Through(known=now)] * len(self.keys)
-        return [Through(position=mark.position or None, known=now)] * len(self.keys)
+        known = now if mark.known is None else min(now, mark.known)
+        return [Through(position=mark.position or None, known=known)] * len(self.keys)
 
 
 def _of_one_build(marks: list[list[bytes | None]], found: list[list[bytes | None]]) -> bool:
