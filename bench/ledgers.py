@@ -186,7 +186,11 @@ def readable(kind: str, folder: Path) -> Row:
         store.push("payments", [{"user_id": -1, "amount": 1.0, "at": from_micros(DAY)}])
         for turn in range(200):
             clock.set(DAY + turn * 1_000_000)
-            event: dict[str, Any] = {"user_id": chance.randrange(1_000), "amount": 1.5, "at": from_micros(clock.now() - 1)}
+            event: dict[str, Any] = {
+                "user_id": chance.randrange(1_000),
+                "amount": 1.5,
+                "at": from_micros(clock.now() - 1),
+            }
             began = time.perf_counter()
             store.push("payments", [event])
             answer = store.get_online_features(["spend:count_1h"], [{"user_id": event["user_id"]}]).to_dict()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -211,3 +212,19 @@ def test_windows_that_see_further_than_what_is_kept_are_refused(store: FeatureSt
         store.get_online_features(["w:count_1h"], [{"k": 1}])
     store.materialize_incremental()
     assert store.get_online_features(["w:count_3h"], [{"k": 1}]).to_dict()["count_3h"] == [1]
+
+
+def test_a_log_that_begins_anew_is_noticed(store: FeatureStore, tmp_path: Path) -> None:
+    store.apply([latest, summing()])
+    store.push("s", table((1, 1, 50, "a"), (1, 2, 51, "b"), (2, 4, 52, "c")))
+    store.logs.close()
+    shutil.rmtree(tmp_path / ".gnomon" / "log")
+    report = store.push("s", table((1, 8, 60, "d")))
+    assert [one.view for one in report.online if "it has the log up to 3, and the log ends at 1" in one.behind] == [
+        "latest@1",
+        "w@1",
+    ]
+    loaded = store.materialize_incremental()
+    assert {one.notes for one in loaded.views} == {("the log ends before what is online: all of it is loaded anew.",)}
+    assert again(store, ["latest:n", "w:n_sum_1h"], [{"k": 1}]) == [(8, 8)] * 2
+    assert again(store, ["w:n_sum_1h"], [{"k": 2}]) == [(None, None)]

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -301,7 +301,8 @@ def test_nothing_is_polled_while_an_append_is_fed_on(kafka: Server, topic: str, 
     seen: list[int] = []
     around = {"limits": Limits(room=Room(messages=250)), "feed": lambda name: seen.append(position(store))}
     run(store, around=around)
-    assert seen == [0, 250, 500, 750, 1_000]
+    assert seen[-4:] == [250, 500, 750, 1_000]
+    assert set(seen[:-4]) == {0}  # as it began, and when its partitions came
 
 
 def test_numbers_may_be_instants(kafka: Server, topic: str, tmp_path: Path) -> None:  # noqa: F811
@@ -373,9 +374,10 @@ def test_a_lone_worker_that_is_taken_for_replaced_joins_anew(kafka: Server, topi
     read: list[bytes | None] = []
 
     def more() -> int:
-        for one in stream.poll(Room(wait=0.1)):
-            read.extend(one.payloads)
-            at[one.partition] = one.offsets[-1]
+        with suppress(BrokerAway):
+            for one in stream.poll(Room(wait=0.1)):
+                read.extend(one.payloads)
+                at[one.partition] = one.offsets[-1]
         return len(read)
 
     kafka.send(topic, messages(10))

@@ -180,6 +180,6 @@ class _LedgerLook:
         return found
 
 
-def _last(head: Head | None) -> int:
-    """When the newest event happened that is kept."""
-    return head.records.last() if head is not None and len(head.records) else MIN_MICROS
+def _last(head: Head | None) -> int | None:
+    """When the newest event happened that is kept; None where none is."""
+    return head.records.last() if head is not None and len(head.records) else None
