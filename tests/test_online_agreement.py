@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from online_worlds import KINDS, Played, World, worlds
-from redis_server import redis_server  # noqa: F401  (a fixture)
+from redis_server import cluster, redis_server  # noqa: F401  (one is a fixture)
 from windowed_views import values_of
 
 from gnomon import FeatureStore, FeatureView
@@ -33,17 +34,21 @@ Told = list[tuple[Any, str]]
 @pytest.fixture
 def backend(request: pytest.FixtureRequest) -> Iterator[Callable[[], Backend]]:
     """Gives an online store of a type, empty each time."""
-    if request.param != "redis":
+    if request.param not in ("redis", "cluster"):
         yield lambda: Backend(request.param)
         return
     driver = pytest.importorskip("redis")
-    server = request.getfixturevalue("redis_server")
-
-    with driver.Redis(port=server.port) as client:
+    with ExitStack() as stack:
+        if request.param == "redis":
+            servers, options = [request.getfixturevalue("redis_server")], {}
+        else:
+            servers, options = stack.enter_context(cluster("redis")), {"redis_type": "redis_cluster"}
+        clients = [stack.enter_context(driver.Redis(port=one.port)) for one in servers]
 
         def emptied() -> Backend:
-            client.flushall()
-            return Backend("redis", {"connection_string": server.address})
+            for client in clients:
+                client.flushall()
+            return Backend("redis", {"connection_string": servers[0].address, **options})
 
         yield emptied
 
@@ -52,8 +57,14 @@ def store_in(folder: Path, online: Backend, clock: ManualClock) -> FeatureStore:
     return FeatureStore(folder, config=RepoConfig(project="p", repo_path=folder, online_store=online), clock=clock)
 
 
-@pytest.mark.parametrize("backend", ["memory", "lmdb", "sqlite", "redis"], indirect=True)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("backend", "kinds"),
+    [
+        *(pytest.param("memory", [kind], id=f"memory, {kind}") for kind in KINDS),
+        *(pytest.param(online, KINDS, id=online) for online in ("lmdb", "sqlite", "redis", "cluster")),
+    ],
+    indirect=["backend"],
+)
 @pytest.mark.filterwarnings("ignore::gnomon.flows.training.HindsightWarning")
 @settings(
     max_examples=max(10, settings.default.max_examples // 10),
@@ -61,9 +72,9 @@ def store_in(folder: Path, online: Backend, clock: ManualClock) -> FeatureStore:
 )
 @given(data=st.data())
 def test_serving_training_and_the_oracle_agree(
-    tmp_path_factory: pytest.TempPathFactory, backend: Callable[[], Backend], kind: str, data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, backend: Callable[[], Backend], kinds: Sequence[str], data: st.DataObject
 ) -> None:
-    world, folder, clock = data.draw(worlds([kind])), tmp_path_factory.mktemp("repo"), ManualClock()
+    world, folder, clock = data.draw(worlds(kinds)), tmp_path_factory.mktemp("repo"), ManualClock()
     world.write(folder)
     with store_in(folder, backend(), clock) as store:
         store.apply(world.views())

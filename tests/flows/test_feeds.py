@@ -66,8 +66,12 @@ def again(store: FeatureStore, features: list[str], entities: list[dict[str, Any
     return made
 
 
-def test_what_was_never_loaded_knew_nothing(store: FeatureStore) -> None:
-    store.apply([latest, summing()])
+def test_what_was_never_loaded_knew_nothing(store: FeatureStore, tmp_path: Path) -> None:
+    pq.write_table(table((1, 1, 40, "b")), tmp_path / "old.parquet")
+    files = FileSource(path="old.parquet", timestamp_field="at", delay="0s", event_id="id")
+    source = PushSource(name="s", schema=FIELDS, batch_source=files)
+    rows = FeatureView(name="latest", entities=[key], source=source, schema=[Field("n", Int64)])
+    store.apply([rows, summing(source)])
     store.push("s", table((1, 1, 50, "a")), to="offline")
     response = store.get_online_features(["latest:n", "w:n_sum_1h"], [{"k": 1}], known_through=True)
     assert response.to_dict(include_statuses=True)["n_sum_1h__status"] == ["NOT_FOUND"]
@@ -77,13 +81,50 @@ def test_what_was_never_loaded_knew_nothing(store: FeatureStore) -> None:
 def test_a_row_that_waits_is_not_among_what_was_known(store: FeatureStore, tmp_path: Path, clock: ManualClock) -> None:
     created = pa.array([60, 500], pa.int64()).cast(INSTANT)
     pq.write_table(table((1, 1, 50, "a"), (1, 2, 51, "b")).append_column("created", created), tmp_path / "old.parquet")
-    files = FileSource(path="old.parquet", timestamp_field="at", created_timestamp_column="created", event_id="id")
-    source = PushSource(name="s", schema=FIELDS, batch_source=files)
+    files = FileSource(path="old.parquet", timestamp_field="at", created_timestamp_column="created")
+    source = PushSource(name="s", schema=FIELDS, batch_source=files, cutover=1_000)
     store.apply(FeatureView(name="latest", entities=[key], source=source, schema=[Field("n", Int64)]))
     store.materialize_incremental()
     assert again(store, ["latest:n"], [{"k": 1}]) == [(1, 1)]
     clock.set(500)
     assert again(store, ["latest:n"], [{"k": 1}]) == [(2, 2)]
+
+
+def test_a_row_of_files_known_after_the_load_yields_to_the_log(
+    store: FeatureStore, tmp_path: Path, clock: ManualClock
+) -> None:
+    """It would be the newest when its time comes; but the log has had its event since before that."""
+    pq.write_table(table((1, 1, 90, "a"), (1, 2, 10, "b")), tmp_path / "old.parquet")
+    files = FileSource(path="old.parquet", timestamp_field="at", delay="50us", event_id="id")
+    source = PushSource(name="s", schema=FIELDS, batch_source=files)
+    store.apply(FeatureView(name="latest", entities=[key], source=source, schema=[Field("n", Int64)]))
+    store.materialize_incremental()
+    assert again(store, ["latest:n"], [{"k": 1}]) == [(2, 2)]
+    clock.set(120)
+    store.push("s", table((1, 7, 90, "a")))
+    clock.set(200)
+    assert again(store, ["latest:n"], [{"k": 1}]) == [(7, 7)]
+    store.materialize_incremental()
+    assert again(store, ["latest:n"], [{"k": 1}]) == [(7, 7)]
+
+
+def test_a_clock_behind_that_of_the_load_asks_for_another(
+    store: FeatureStore, tmp_path: Path, clock: ManualClock
+) -> None:
+    pq.write_table(table((1, 1, 90, "a")), tmp_path / "old.parquet")
+    files = FileSource(path="old.parquet", timestamp_field="at", delay="0s", event_id="id")
+    source = PushSource(name="s", schema=FIELDS, batch_source=files)
+    store.apply(FeatureView(name="latest", entities=[key], source=source, schema=[Field("n", Int64)]))
+    store.materialize_incremental()
+    clock.set(50)
+    (fed,) = store.push("s", table((1, 7, 80, "a"))).online
+    assert "the clock was behind that of its last load" in fed.behind
+    assert again(store, ["latest:n"], [{"k": 1}]) == [(1, 1)]
+    clock.set(110)
+    store.materialize_incremental()
+    assert again(store, ["latest:n"], [{"k": 1}]) == [(7, 7)]
+    assert store.push("s", table((1, 8, 81, "a"))).online[0].behind == ""
+    assert again(store, ["latest:n"], [{"k": 1}]) == [(8, 8)]
 
 
 def test_rows_are_not_dropped_before_the_instant_an_answer_may_be_of(store: FeatureStore, clock: ManualClock) -> None:

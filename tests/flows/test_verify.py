@@ -219,6 +219,18 @@ def test_rows_of_files_not_loaded_yet_are_lag(
     assert "rows of files, up to 2h behind" in str(report)
 
 
+@pytest.mark.filterwarnings("ignore::gnomon.flows.training.HindsightWarning")
+def test_rows_that_a_load_of_a_span_left_out_are_lag(
+    make: Callable[..., FeatureStore], clock: ManualClock, tmp_path: Path
+) -> None:
+    source = FileSource(path="old.parquet", timestamp_field="at", delay="0s")
+    pq.write_table(events((1, 1.0, -2 * HOUR, "a"), (2, 2.0, -1, "b")), tmp_path / "old.parquet")
+    store = make(latest(source=source))
+    store.materialize(NOON - HOUR, NOON)
+    report = store.verify()
+    assert (report.compared, report.agreed, report.causes) == (2, 1, {"store lag": 1})
+
+
 def test_statuses_are_compared(make: Callable[..., FeatureStore], clock: ManualClock) -> None:
     fields = [*FIELDS, Field("cents", Int64)]
     source = PushSource(name="pays", schema=fields, event_id="id")

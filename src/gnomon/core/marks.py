@@ -38,6 +38,7 @@ class Mark:
         stamped: the known time of the log's last event that was applied, µs; None where none was.
         kept: so long after it happened an event is kept at least, µs; None for ever.
         reaching: the position up to which rows may be there that are being merged; None where none are.
+        seen: the greatest known time of any row loaded, µs; None where there is none, or nobody asks.
         newest: what no answer from this instant (µs) on can need was dropped; None where nothing was.
         online_only: whether events were pushed that no history has.
     """
@@ -52,6 +53,7 @@ class Mark:
     stamped: int | None = None
     kept: int | None = None
     reaching: int | None = None
+    seen: int | None = None
     newest: int | None = None
     online_only: bool = False
 

@@ -215,6 +215,8 @@ class Loader:
         reason = _why_anew(feed, mark, self._last_run(view), files, anew)
         if not reason and mark is not None:
             reason = _what_is_lost(mark, log, len(found) > len(files))
+        if not reason and mark and log and feed.passed_by(mark, _first_stamp(log, mark.position)):
+            reason = "the clock was behind that of the last load: all of it is loaded anew."
         if reason:
             bounds = _bounds(log, end, began)
             self.progress.begin(view.id, None)
@@ -382,6 +384,14 @@ def _why_anew(feed: Feed, mark: Mark | None, last: Run | None, files: Stamps, an
     if mark.latest is not None and any(bound is not None and bound < mark.latest for bound in (mark.end, mark.known)):
         return "rows were left for later by the last load: all of it is loaded anew."
     return ""
+
+
+def _first_stamp(log: Log, position: int) -> int | None:
+    """The known time of the first event after a position; None where there is none."""
+    for batch in log.read(since=position, until=position + 1):
+        if len(batch):
+            return int(batch[KNOWN][0].value)
+    return None
 
 
 def _bounds(log: Log | None, end: int, now: int) -> Bounds:

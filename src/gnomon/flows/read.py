@@ -343,9 +343,10 @@ class _RowLook:
         mark = self.mark
         if mark is None:
             return [NO_ROWS if self.part.fed else Through(known=now)] * len(self.keys)
+        known = now if mark.known is None else min(now, mark.known)
         if mark.reaching is None:
-            return [Through(position=mark.position or None, known=now)] * len(self.keys)
-        return [Through(position=self._position(mark, value, now) or None, known=now) for value in self.values]
+            return [Through(position=mark.position or None, known=known)] * len(self.keys)
+        return [Through(position=self._position(mark, value, now) or None, known=known) for value in self.values]
 
     @staticmethod
     def _position(mark: Mark, value: bytes | None, now: int) -> int:

@@ -24,7 +24,7 @@ from gnomon.core.bits import Bools, differing
 from gnomon.core.columns import as_numpy
 from gnomon.core.marks import Mark
 from gnomon.definitions.codec import fingerprint
-from gnomon.definitions.sources import FileSource, PushSource, file_sources
+from gnomon.definitions.sources import PushSource, file_sources
 from gnomon.definitions.views import FeatureView
 from gnomon.flows.feeds import feed_of
 from gnomon.flows.responses import OnlineResponse, Status
@@ -280,7 +280,7 @@ class _OneView:
 
     def _cause(self, name: str, place: int) -> Cause:
         """Why an answer is not what history gives."""
-        if self._never[place]:
+        if self._never[place] and not self._has_gaps:
             return "not loaded"
         if self._other_version:
             return "other version"
@@ -294,9 +294,7 @@ class _OneView:
             return "expired"
         if not self._view.aggregations and self._is_ahead(name, place):
             return "not loaded"
-        if mark is None and isinstance(self._view.source, FileSource) and self._has_gaps:
-            return "store lag"
-        return "disagreement"
+        return "store lag" if self._has_gaps else "disagreement"
 
     def _is_ahead(self, name: str, place: int) -> bool:
         """Whether rows are there already, and what says how far the table has got is not: a load was running."""
@@ -314,8 +312,9 @@ class _OneView:
 
     @cached_property
     def _has_gaps(self) -> bool:
-        """Whether the last load was of a span of time, with something left out before it."""
-        return self._last_run is not None and self._last_run.start is not None
+        """Whether a row view of files was last loaded of a span of time, with something left out before it."""
+        fed = self._view.aggregations or isinstance(self._view.source, PushSource)
+        return not fed and self._last_run is not None and self._last_run.start is not None
 
     @cached_property
     def _other_version(self) -> bool:
