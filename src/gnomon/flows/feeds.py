@@ -168,10 +168,13 @@ class LedgerFeed(Feed):
 
     def take(self, events: pa.RecordBatch, *, after: int, upto: int, stamped: int) -> None:
         """As every feed."""
+        builds: set[int] = set()
 
         def onward() -> Steps:
             (raw,) = yield [MARK]
             mark = self._at(Mark.from_bytes(raw), after)
+            if builds - {mark.build}:  # an entity was laid out anew beside another load
+                raise Moved(mark)
             return {MARK: replace(mark, position=upto, stamped=stamped).to_bytes()}
 
         incoming = dict(self._grouped(events, logged=True))
@@ -181,7 +184,9 @@ class LedgerFeed(Feed):
                 self._store.amend(self.table, [*changes.values(), onward])
                 return
             except NeedsHistory as wanted:
-                changes[wanted.entity] = self._relaid(wanted.entity, events, upto, stamped)
+                mark = self._at(self.mark(), after)
+                builds.add(mark.build)
+                changes[wanted.entity] = self._relaid(wanted.entity, mark, events, upto, stamped)
 
     def take_unlogged(self, events: pa.RecordBatch, now: int) -> None:
         """As every feed."""
@@ -189,7 +194,7 @@ class LedgerFeed(Feed):
         def marked() -> Steps:
             (raw,) = yield [MARK]
             mark = Mark.from_bytes(raw) or self._first_mark()
-            return {MARK: replace(mark, shape=self.shape.id, online_only=True).to_bytes()}
+            return {MARK: replace(mark, online_only=True).to_bytes()}
 
         changes = [applying(self.shape, key, one) for key, one in self._grouped(events, logged=False)]
         try:
@@ -220,7 +225,7 @@ class LedgerFeed(Feed):
 
         def first() -> Steps:
             (raw,) = yield [MARK]
-            return {} if raw is not None else {MARK: replace(self._first_mark(), shape=self.shape.id).to_bytes()}
+            return {} if raw is not None else {MARK: self._first_mark().to_bytes()}
 
         self._store.amend(self.table, [first])
 
@@ -228,6 +233,9 @@ class LedgerFeed(Feed):
         if mark is None or mark.position != position or mark.fingerprint != self.fingerprint:
             raise Moved(mark)
         return mark
+
+    def _first_mark(self) -> Mark:
+        return replace(super()._first_mark(), shape=self.shape.id, kept=self.shape.kept)
 
     def _grouped(self, events: pa.RecordBatch, *, logged: bool) -> Iterator[tuple[bytes, Incoming]]:
         """Events entity by entity."""
@@ -258,11 +266,10 @@ class LedgerFeed(Feed):
             return [b""] * len(events)
         return encode_keys(columns, [one.dtype for one in self.view.entity_columns])
 
-    def _relaid(self, entity: bytes, events: pa.RecordBatch, upto: int, stamped: int) -> Callable[[], Steps]:
+    def _relaid(
+        self, entity: bytes, mark: Mark, events: pa.RecordBatch, upto: int, stamped: int
+    ) -> Callable[[], Steps]:
         """The change that lays an entity's whole history out anew."""
-        mark = self.mark()
-        if mark is None:
-            raise Moved(mark)
         row = events.slice(self._keys(events).index(entity), 1)
         keys = pa.table({one.name: row[one.name] for one in self.view.entity_columns})
         bounds = self._bounds_again(mark, upto, stamped)
@@ -291,7 +298,6 @@ class LedgerFeed(Feed):
     def _mark_of(self, bounds: Bounds, latest: int | None) -> Mark:
         return replace(
             self._first_mark(),
-            shape=self.shape.id,
             position=bounds.position,
             end=bounds.end,
             known=bounds.known,

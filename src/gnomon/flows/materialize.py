@@ -210,8 +210,12 @@ class Loader:
         began = self.clock.now()
         log = self.logs.log(view.source.name) if isinstance(view.source, PushSource) else None
         feed = feed_of(self.snapshot.project, view, self.engine, self.store, log.prefix if log else None)
-        files, mark = _stamps(self._files(view)), feed.mark()
-        if reason := _why_anew(feed, mark, self._last_run(view), files, end, anew):
+        found, mark = self._files(view), feed.mark()
+        files = _stamps(found)
+        reason = _why_anew(feed, mark, self._last_run(view), files, anew)
+        if not reason and mark is not None:
+            reason = _what_is_lost(mark, log, len(found) > len(files))
+        if reason:
             bounds = _bounds(log, end, began)
             self.progress.begin(view.id, None)
             try:
@@ -360,7 +364,14 @@ def _is_fed(view: FeatureView) -> bool:
     return bool(view.aggregations) or isinstance(view.source, PushSource)
 
 
-def _why_anew(feed: Feed, mark: Mark | None, last: Run | None, files: Stamps, end: int, anew: bool) -> str:
+def _what_is_lost(mark: Mark, log: Log | None, forgotten: bool) -> str:
+    """Why a table cannot be gone on with; empty where it can."""
+    if log is not None and mark.position > log.position():
+        return "the log ends before what is online: all of it is loaded anew."
+    return "the source has too many files to remember: all of it is loaded anew." if forgotten else ""
+
+
+def _why_anew(feed: Feed, mark: Mark | None, last: Run | None, files: Stamps, anew: bool) -> str:
     """Why a table has to be laid out anew, as a note; empty where it has not."""
     if anew or mark is None:
         return "it is loaded for the first time."
