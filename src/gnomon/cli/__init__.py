@@ -52,6 +52,7 @@ PARTS = (
     ask.COMMANDS,
     check.COMMANDS,
     why.COMMANDS,
+    check.COMMANDS,
     project.LAST,
 )
 for command in (one for part in PARTS for one in part):

@@ -37,6 +37,7 @@ class Mark:
         latest: the latest event or known time of any row of the files (µs), left out or not; None where there is none.
         stamped: the known time of the log's last event that was applied, µs; None where none was.
         kept: so long after it happened an event is kept at least, µs; None for ever.
+        reaching: the position up to which rows may be there that are being merged; None where none are.
         newest: what no answer from this instant (µs) on can need was dropped; None where nothing was.
         online_only: whether events were pushed that no history has.
     """
@@ -50,6 +51,7 @@ class Mark:
     latest: int | None = None
     stamped: int | None = None
     kept: int | None = None
+    reaching: int | None = None
     newest: int | None = None
     online_only: bool = False
 

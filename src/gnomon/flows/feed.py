@@ -138,12 +138,24 @@ class Feeder:
             assert mark is not None
             position = mark.position
             try:
+                if mark.reaching is not None:
+                    position = self._finished(feed, seen, log, mark, mark.reaching)
                 for some in _after(log, position):
                     position = self._taken(feed, seen, some, position).position or position
             except Moved:
                 continue
             return Fed(view=feed.view.id, position=position)
         return Fed(view=feed.view.id, position=None, behind="others load it, again and again.")
+
+    def _finished(self, feed: Feed, seen: Logged, log: Log, mark: Mark, upto: int) -> int:
+        """Take exactly the events that somebody began with, and perhaps was killed: nothing else is known of them."""
+        events = log.read(since=mark.position, until=upto).read_all()
+        if len(events):  # else they were erased meanwhile
+            feed.take(seen.events(events), after=mark.position, upto=upto, stamped=events[KNOWN][-1].value)
+        else:
+            none = pa.RecordBatch.from_pylist([], pa.schema([]))
+            feed.take(none, after=mark.position, upto=upto, stamped=mark.stamped or mark.newest or 0)
+        return upto
 
     def _taken(self, feed: Feed, seen: Logged, events: pa.Table, after: int) -> Fed:
         last, stamped = events[POSITION][-1].as_py(), events[KNOWN][-1].value

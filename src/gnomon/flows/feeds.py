@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from gnomon.clock import MAX_MICROS
 from gnomon.contracts.engine import Engine
-from gnomon.contracts.online import OnlineStore, Table
+from gnomon.contracts.online import Merge, OnlineStore, Table
 from gnomon.core.columns import as_numpy
 from gnomon.core.keys import encode_keys
 from gnomon.core.ledger.applying import Incoming, NeedsHistory, applying, laid_out, relaying
@@ -276,7 +276,7 @@ class LedgerFeed(Feed):
         building = self._building(bounds)
         found = {key: value for some in building.entries(self._events(bounds, building, keys)) for key, value in some}
         empty = laid_out(self.shape, entity, Records(self.shape), applied=upto, newest=max(bounds.known, stamped))
-        return relaying(self.shape, entity, found or empty)
+        return relaying(self.shape, entity, found or empty, applied=upto)
 
     def _bounds_again(self, mark: Mark, upto: int, stamped: int) -> Bounds:
         assert self._history is not None, "only events of a log are applied"
@@ -319,15 +319,28 @@ class RowFeed(Feed):
         mark = self.mark()
         if mark is None or mark.position != after or mark.fingerprint != self.fingerprint:
             raise Moved(mark)
-        self._merge(events, stamped, replace(mark, position=upto, stamped=stamped))
+        if not self._store.capabilities.atomic_batch:
+            self._announce(mark, upto, stamped)
+        build = mark.build
+
+        def onward(old: Mark | None) -> Mark | None:
+            if old is None or old.build != build or old.position >= upto:
+                return None
+            return replace(old, position=upto, stamped=stamped, reaching=None)
+
+        self._merge(events, stamped, onward)
         moved = self.mark()
-        if moved is None or moved.build != mark.build or moved.position < upto:
+        if moved is None or moved.build != build or moved.position < upto:
             raise Moved(moved)
 
     def take_unlogged(self, events: pa.RecordBatch, now: int) -> None:
         """As every feed."""
-        mark = self.mark() or self._first_mark()
-        self._merge(events, now, replace(mark, newest=max(now, mark.newest or now), online_only=True))
+
+        def marked(old: Mark | None) -> Mark:
+            old = old or self._first_mark()
+            return replace(old, newest=max(now, old.newest or now), online_only=True)
+
+        self._merge(events, now, marked)
 
     def load(self, bounds: Bounds, advance: Advance) -> tuple[int, int]:
         """As every feed."""
@@ -363,27 +376,45 @@ class RowFeed(Feed):
             self.table, [(MARK, self._first_mark().to_bytes())], lambda old, new: new if old is None else None
         )
 
-    def _merge(self, events: pa.RecordBatch, now: int, mark: Mark) -> None:
+    def _announce(self, mark: Mark, upto: int, stamped: int) -> None:
+        """Say, before any row is merged, up to where rows may be from now on.
+
+        Until the mark is there, nobody goes from where it is to anywhere else.
+        """
+
+        def intent(old: Mark | None) -> Mark | None:
+            if old is None or (old.build, old.position) != (mark.build, mark.position):
+                return None
+            if old.reaching not in (None, upto):
+                return None
+            return replace(old, reaching=upto, newest=max(stamped, old.newest or stamped))
+
+        if not self._store.write(self.table, [(MARK, MARK)], _marking(intent)):
+            raise Moved(self.mark())
+
+    def _merge(self, events: pa.RecordBatch, now: int, onward: Callable[[Mark | None], Mark | None]) -> None:
         """Merge events, and move the mark on with them; rows that no answer from `now` on can need are dropped."""
         layout = layout_of(self.view)
         remember_layout(self._store, self.table, layout)
-        rows, marked = merging(layout, now), mark.to_bytes()
+        rows, mark = merging(layout, now), _marking(onward)
 
         def merge(stored: bytes | None, incoming: bytes) -> bytes | None:
-            return _further(stored, mark, marked) if incoming == marked else rows(stored, incoming)
+            return mark(stored, incoming) if incoming == MARK else rows(stored, incoming)
 
         entries = entries_of(self.view, layout, events) if len(events) else []
         if self._store.capabilities.atomic_batch:
-            self._store.write(self.table, [*entries, (MARK, marked)], merge)
+            self._store.write(self.table, [*entries, (MARK, MARK)], merge)
             return
         if entries:
             self._store.write(self.table, entries, merge)
-        self._store.write(self.table, [(MARK, marked)], merge)  # not before all rows are there
+        self._store.write(self.table, [(MARK, MARK)], merge)  # not before all rows are there
 
 
-def _further(stored: bytes | None, mark: Mark, marked: bytes) -> bytes | None:
-    """The mark that is further on, of one build."""
-    old = Mark.from_bytes(stored)
-    if old is None:
-        return marked if mark.online_only else None
-    return marked if old.build == mark.build and mark.position >= old.position else None
+def _marking(onward: Callable[[Mark | None], Mark | None]) -> Merge:
+    """The merge by which a table's mark changes; what comes in says nothing, and is no row."""
+
+    def merge(stored: bytes | None, incoming: bytes) -> bytes | None:
+        mark = onward(Mark.from_bytes(stored))
+        return None if mark is None else mark.to_bytes()
+
+    return merge

@@ -19,7 +19,7 @@ from gnomon.contracts.online import OnlineStore, Table
 from gnomon.contracts.registry import Snapshot
 from gnomon.core.keys import ColumnEncoder, column_encoder
 from gnomon.core.marks import MARK, Mark
-from gnomon.core.rows import Layout, Reading, schema_of
+from gnomon.core.rows import Layout, Reading, instants, schema_of
 from gnomon.core.staircases import at
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import PushSource
@@ -343,7 +343,16 @@ class _RowLook:
         mark = self.mark
         if mark is None:
             return [NO_ROWS if self.part.fed else Through(known=now)] * len(self.keys)
-        return [Through(position=mark.position or None, known=now)] * len(self.keys)
+        if mark.reaching is None:
+            return [Through(position=mark.position or None, known=now)] * len(self.keys)
+        return [Through(position=self._position(mark, value, now) or None, known=now) for value in self.values]
+
+    @staticmethod
+    def _position(mark: Mark, value: bytes | None, now: int) -> int:
+        """How far a row has got while some are merged: one of these if it was known after the mark's last event."""
+        row = None if value is None else at(value, now)
+        ahead = row is not None and (mark.stamped is None or instants(row)[1] > mark.stamped)
+        return mark.reaching or 0 if ahead else mark.position
 
 
 def _of_one_build(marks: list[list[bytes | None]], found: list[list[bytes | None]]) -> bool:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gnomon.core.aggregations import INVALID
 from gnomon.core.expressions import parse
 from gnomon.core.expressions.writing import write
-from gnomon.core.ledger.applying import Incoming, NeedsHistory, applying, erasing, laid_out
+from gnomon.core.ledger.applying import Incoming, NeedsHistory, applying, erasing, laid_out, relaying
 from gnomon.core.ledger.heads import Head
 from gnomon.core.ledger.incoming import Batch, where_column
 from gnomon.core.ledger.parts import chunk_key, head_key, summary_key
@@ -203,6 +203,45 @@ def test_an_event_with_an_id_that_is_known_from_before_asks_for_history() -> Non
     apply(shape, store, story, 0, 1)
     with pytest.raises(NeedsHistory):
         apply(shape, store, story, 1, 2)
+
+
+def numbered(count: int) -> Story:
+    """A story of so many events with ids, at 1 µs, 2 µs …, in chunks of two."""
+    table = draw_.EventTable(keys={}, inputs={"whole": Int64}, event_id=Int64)
+    events = [WindowEvent(key=(), event=at, known=at, values={"whole": at}, id=at) for at in range(1, count + 1)]
+    sums = [Aggregation(function="sum", column="whole", over=("1h",))]
+    return Story(table, sums, events, [count], [0], chunk=2)
+
+
+def chunks_of(store: Stored) -> set[bytes]:
+    return {key for key in store if key.startswith(KEY + b"C")}
+
+
+def test_a_chunk_is_never_taken_for_one_of_another_laying_out() -> None:
+    story = numbered(20)
+    shape, store = shape_of(story), Stored()
+    apply(shape, store, story, 0, 20)
+    first = chunks_of(store)
+    again = laid(shape, story, 20)
+    assert first
+    assert chunks_of(again)
+    assert not first & chunks_of(again)
+    apply(shape, store, story, 0, 20)
+    run(store, erasing(shape, KEY))
+    apply(shape, store, story, 0, 20)
+    assert not first & chunks_of(store)
+
+
+def test_what_was_laid_out_anew_does_not_take_the_place_of_what_is_further_on() -> None:
+    story = numbered(20)
+    shape = shape_of(story)
+    store, older = laid(shape, story, 10), laid(shape, story, 15)
+    apply(shape, store, story, 10, 20)
+    run(store, relaying(shape, KEY, older, applied=15))
+    check(shape, store, story, story.events)
+    behind = laid(shape, story, 10)
+    run(behind, relaying(shape, KEY, older, applied=15))
+    check(shape, behind, story, story.events[:15])
 
 
 def test_a_lifetime_keeps_few_records_and_late_events_count_in_it() -> None:

