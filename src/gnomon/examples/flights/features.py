@@ -100,6 +100,6 @@ late_arrival = FeatureService(
 )
 late_arrival_windows = FeatureService(
     name="late_arrival_windows",
-    description="The same question, of all flights in the last hour, day, week and month; for training sets so far",
+    description="The same question, of all flights in the last hour, day, week and month",
     features=[home_departures, airline_departures, plane_departures, *surroundings],
 )

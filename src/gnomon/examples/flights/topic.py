@@ -137,4 +137,4 @@ def _admin(servers: str) -> Any:
         from confluent_kafka.admin import AdminClient
     except ImportError as lacking:
         raise MissingExtra(package="confluent-kafka", extra="kafka", purpose="a replay through Kafka") from lacking
-    return AdminClient({"bootstrap.servers": servers})
+    return AdminClient({"bootstrap.servers": servers, "log_level": 3})
