@@ -12,12 +12,25 @@ from click.testing import CliRunner
 
 from gnomon.cli import app
 from gnomon.errors import BackendError, MissingExtra
-from gnomon.examples.flights import demo, serve, train
+from gnomon.examples.flights import demo, playback, serve, train
+from gnomon.flows.verdicts import VerifyReport, ViewVerdict
 
 REPLAY = serve.Replay(
     instants=1, flights=1, features=2, values=2, present=2, differences={}, load_ms=1, read_us=1, answered=pa.table({})
 )
-REPORT = demo.DemoReport(folder=None, tables={}, scores=(), replay=REPLAY, online_auc=0.5, seconds={})
+VERDICT = ViewVerdict(view="home_live@1", entities=1, compared=2, agreed=2, filled=2)
+LIVE = playback.Played(
+    told={"announced": 1},
+    instants=1,
+    restamped=0,
+    deliver_s=1,
+    reads=1,
+    moved=0,
+    read_us=1,
+    verdict=VerifyReport(views=(VERDICT,)),
+    verify_s=1,
+)
+REPORT = demo.DemoReport(folder=None, tables={}, scores=(), replay=REPLAY, online_auc=0.5, live=LIVE, seconds={})
 
 
 @pytest.mark.slow
@@ -38,7 +51,12 @@ def test_from_the_raw_data_to_online_reads(installed: None, tmp_path: Path, caps
     assert report.replay.instants >= 40
     assert report.replay.values > 3_000
     assert report.online_auc > 0.7
+    assert report.live.is_faithful
+    assert report.live.reads >= 400
+    assert report.live.verdict.filled > 0.9
+    assert report.live.told["cancelled"] > 200
     told = capsys.readouterr().out
+    assert f"{report.live.verdict.compared:,} answers: 100.0000% agree bit by bit" in told
     assert f"{report.replay.values:,} values compared, 0 disagree" in told
     assert f"{windows['event time'].in_training:>13.3f}{windows['event time'].as_served:>12.3f}\n" in told
     assert sorted(path.name for path in (tmp_path / "flights").iterdir()) == sorted([*demo.FILES, "data", ".gnomon"])
@@ -78,6 +96,9 @@ def test_a_disagreement_is_an_error_that_says_where() -> None:
     wrong = replace(REPORT, replay=replace(REPLAY, differences={"weather__temp": 1}))
     with pytest.raises(BackendError, match=r"1 of 2 values read online differ from training\.\n.*weather__temp \(1\)"):
         demo.refuse_disagreement(wrong)
+    late = replace(REPORT, live=replace(LIVE, verdict=VerifyReport(views=(replace(VERDICT, agreed=1),))))
+    with pytest.raises(BackendError, match=r"1 of 2 live answers differ from history\.\n1 of 2 answers"):
+        demo.refuse_disagreement(late)
 
 
 def test_without_scikit_learn_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

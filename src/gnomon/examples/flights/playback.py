@@ -3,10 +3,13 @@
     played = play(store, clock, steps(flights, reads=500), lambda events: store.push("flight_events", events))
     print(played.verdict)      # every answer, made again from history
 
-At each instant, in this order: the clock is set to it; what becomes known at it enters the log, and is thereby stamped
-with it (the second event of a delivery a microsecond later, and so on); the flights that are due to leave at it are
-read online. So an answer may know all that was known at its instant and nothing else, which is the question that a
-training set asks with `as_known="then"`.
+At each instant, in this order: what becomes known at it enters the log, and is thereby stamped with it; the flights
+that are due to leave at it are read online. So an answer may know all that was known at its instant and nothing else,
+which is the question that a training set asks with `as_known="then"`.
+
+Stamps go up along a log, by a microsecond from event to event of a delivery. So the clock is set as many microseconds
+ahead as the delivery has further events: its last one is stamped with the instant, none with a later one, and the read
+is of that instant and no other. A flight due at it is then no part of its own history.
 """
 
 from __future__ import annotations
@@ -45,9 +48,10 @@ class Played:
     Args:
         told: what was told → how many events said so.
         instants: in how many deliveries, each of an instant.
-        restamped: how many of them were stamped with another instant than that at which they became known.
+        restamped: how many of them have another stamp than such a delivery gives.
         deliver_s: how long the deliveries took, feeding included.
         reads: how many flights were read online.
+        moved: how many of these answers are as of another instant than their flight was due to leave.
         read_us: the median time of a read of one flight, all features, in this process.
         verdict: the answers, held against history.
         verify_s: how long that took.
@@ -58,6 +62,7 @@ class Played:
     restamped: int
     deliver_s: float
     reads: int
+    moved: int
     read_us: float
     verdict: VerifyReport
     verify_s: float
@@ -72,9 +77,14 @@ class Played:
         """How many answers history does not give again, for whatever cause, or would not with all known then."""
         return self.verdict.compared - self.verdict.agreed + self.verdict.lagging
 
+    @property
+    def is_faithful(self) -> bool:
+        """Whether each stamp and each read is of the instant it should be, and each answer is what history says."""
+        return not (self.restamped or self.moved or self.disagreements)
+
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain data."""
-        names = ("told", "events", "instants", "restamped", "deliver_s", "reads", "read_us", "verify_s")
+        names = ("told", "events", "instants", "restamped", "deliver_s", "reads", "moved", "read_us", "verify_s")
         figures = {name: getattr(self, name) for name in names}
         return {**figures, "disagreements": self.disagreements, "verify": self.verdict.to_dict()}
 
@@ -109,19 +119,22 @@ def play(
         BackendError: the log has other events than were delivered.
     """
     responses, reads, known = [], [], list[tuple[int, int]]()
-    told, spent = Counter[str](), 0.0
+    told, spent, moved = Counter[str](), 0.0, 0
     for step in steps:
-        clock.set(step.at)
         if len(step.events):
+            clock.set(step.at - len(step.events) + 1)
             began = time.perf_counter()
             deliver(step.events)
             spent += time.perf_counter() - began
             known.append((step.at, len(step.events)))
             told.update(step.events["status"].to_pylist())
+        clock.set(step.at)
         for flight in step.leaving:
             began = time.perf_counter()
-            responses.append(store.get_online_features(live.SERVICE, [flight], **OF_ALL))
+            response = store.get_online_features(live.SERVICE, [flight], **OF_ALL)
             reads.append(time.perf_counter() - began)
+            responses.append(response)
+            moved += response.at != step.at
         advanced()
     began = time.perf_counter()
     verdict = store.verify(responses)
@@ -131,6 +144,7 @@ def play(
         restamped=_restamped(store, known),
         deliver_s=round(spent, 3),
         reads=len(reads),
+        moved=moved,
         read_us=round(statistics.median(reads) * 1e6, 1) if reads else 0.0,
         verdict=verdict,
         verify_s=round(time.perf_counter() - began, 3),
@@ -138,12 +152,12 @@ def play(
 
 
 def _restamped(store: FeatureStore, known: list[tuple[int, int]]) -> int:
-    """How many events of the log have another stamp than a delivery at that instant gives: itself, and a µs more each.
+    """How many events of the log have another stamp than deliveries give whose last one is stamped with the instant.
 
     Raises:
         BackendError: the log has other events than were delivered.
     """
-    expected = np.concatenate([np.arange(at, at + count) for at, count in known] or [np.array([], np.int64)])
+    expected = np.concatenate([np.arange(at - count + 1, at + 1) for at, count in known] or [np.array([], np.int64)])
     column = store.logs.log(live.SOURCE).read().read_all()["__known"]
     if len(column) != len(expected):
         raise BackendError(

@@ -3,7 +3,7 @@
 A worker stamps what it reads with the store's clock, and would stamp a day's events alike if it found them all in the
 topic. So the topic never has an event that is known later than the clock's instant: whoever plays sets the clock, sends
 what becomes known then, and waits until the worker says that it has it. Should the worker take it in two batches,
-the log goes on a microsecond further in the second, as it would in one.
+the stamps of the second go on where those of the first end, as they would in one.
 """
 
 from __future__ import annotations
@@ -137,4 +137,4 @@ def _admin(servers: str) -> Any:
         from confluent_kafka.admin import AdminClient
     except ImportError as lacking:
         raise MissingExtra(package="confluent-kafka", extra="kafka", purpose="a replay through Kafka") from lacking
-    return AdminClient({"bootstrap.servers": servers})
+    return AdminClient({"bootstrap.servers": servers, "log_level": 3})
