@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -228,3 +229,27 @@ def test_a_log_that_begins_anew_is_noticed(store: FeatureStore, tmp_path: Path) 
     assert {one.notes for one in loaded.views} == {("the log ends before what is online: all of it is loaded anew.",)}
     assert again(store, ["latest:n", "w:n_sum_1h"], [{"k": 1}]) == [(8, 8)] * 2
     assert again(store, ["w:n_sum_1h"], [{"k": 2}]) == [(None, None)]
+
+
+def test_what_is_online_only_does_not_stand_in_for_history(
+    store: FeatureStore, tmp_path: Path, clock: ManualClock
+) -> None:
+    pq.write_table(table((1, 1, 50, "a")), tmp_path / "old.parquet")
+    files = FileSource(path="old.parquet", timestamp_field="at", event_id="id", delay="0s")
+    source = PushSource(name="s", schema=FIELDS, batch_source=files)
+    store.apply([replace(latest, source=source), summing(source)])
+    report = store.push("s", table((1, 2, 60, "b")), to="online")
+    assert ["never loaded" in one.behind for one in report.online] == [True, True]
+    store.materialize_incremental()
+    assert again(store, ["w:n_sum_1h"], [{"k": 1}]) == [(1, 1)]
+    clock.set(200)
+    store.push("s", table((1, 4, 60, "c")), to="online")
+    assert store.get_online_features(["w:n_sum_1h"], [{"k": 1}]).to_dict()["n_sum_1h"] == [5]
+
+
+def test_each_view_of_a_source_says_what_its_load_did(store: FeatureStore) -> None:
+    store.apply([latest, summing()])
+    store.push("s", table((1, 1, 50, "a"), (1, 2, 51, "b")), to="offline")
+    assert [one.rows for one in store.materialize_incremental().views] == [1, 2]
+    store.push("s", table((1, 4, 52, "c")), to="offline")
+    assert [(one.mode, one.rows) for one in store.materialize_incremental().views] == [("incremental", 1)] * 2

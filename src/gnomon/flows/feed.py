@@ -77,18 +77,20 @@ class Feeder:
         """The views of a source that are fed."""
         return tuple(feed.view for feed, _ in self._feeds.get(source, ()))
 
-    def feed(self, source: str) -> tuple[Fed, ...]:
+    def feed(self, source: str, view: str = "") -> tuple[Fed, ...]:
         """Bring the views of a source up to the end of its log.
 
         Args:
             source: the push source's name.
+            view: only the view with this id; by default all.
 
         Returns:
             How far each view is. What the store refuses is said there, and no error: the events are in the log, and
             the next feed goes on.
         """
         log = self._logs.log(source)
-        return tuple(_told(feed, partial(self._caught_up, feed, seen, log)) for feed, seen in self._of(source))
+        some = [(feed, seen) for feed, seen in self._of(source) if view in ("", feed.view.id)]
+        return tuple(_told(feed, partial(self._caught_up, feed, seen, log)) for feed, seen in some)
 
     def appended(self, source: str, events: pa.Table) -> tuple[Fed, ...]:
         """Feed events that were appended to a source's log just now.
@@ -112,6 +114,9 @@ class Feeder:
         """
         fed = []
         for feed, seen in self._of(source):
+            if feed.mark() is None and feed.view.source.batch_source is not None:  # type: ignore[union-attr]
+                fed.append(Fed(view=feed.view.id, position=None, behind=_problem(feed, None, self._logs.log(source))))
+                continue
             feed.take_unlogged(seen.events(events), self._clock.now())
             mark = feed.mark()
             fed.append(Fed(view=feed.view.id, position=mark.position if mark else None))

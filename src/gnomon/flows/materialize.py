@@ -232,7 +232,7 @@ class Loader:
             rows, mode, notes, changed = 0, "incremental", (), 0
         if log is not None:
             feeder = Feeder(self.snapshot, self.engine, self.logs, self.store, self.clock)
-            (fed,) = (one for one in feeder.feed(view.source.name) if one.view == view.id)
+            (fed,) = feeder.feed(view.source.name, view.id)
             if fed.behind:
                 raise BackendError(f"view {view.id!r} cannot be brought up to its log's end.", instead=fed.behind)
             if mode == "incremental" and mark:

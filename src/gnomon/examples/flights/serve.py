@@ -116,11 +116,12 @@ def replay(
 def load(store: FeatureStore, clock: ManualClock, instant: int, *, anew: bool) -> float:
     """Bring the online store up to an instant, in place of what an earlier replay left if `anew`; seconds it took."""
     clock.set(instant)
+    views = sorted({one.view.name for one in store.get_feature_service(SERVICE).features})
     began = time.perf_counter()
     if anew:
-        store.materialize(None, instant, replace=True)
+        store.materialize(None, instant, views, replace=True)
     else:
-        store.materialize_incremental(instant)
+        store.materialize_incremental(instant, views)
     return time.perf_counter() - began
 
 
