@@ -437,7 +437,8 @@ class FeatureStore:
             worker: this worker's name; one of the same name that is started later takes its place.
             once: stop when all has been read that is there.
             until_idle: stop when nothing has come for so long, such as "30s".
-            around: for programs: `stop`, a `flows.stream.Stop`; `feed`, `tell`, `watch`, called as in `flows.stream`.
+            around: for programs: `stop`, a `flows.stream.Stop`; `limits`, a `flows.worker.Limits`; `feed`, `tell` and
+                `watch`, called as in `flows.stream`.
 
         Raises:
             NotRegistered: there is no such source.

@@ -161,6 +161,14 @@ def test_the_short_form_needs_no_broker(flights: pa.Table, tmp_path: Path) -> No
     assert "100.0000% agree bit by bit" in str(played)
 
 
+def test_the_program_says_what_was_found(installed: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = f"--days 1 --first 36 --reads 5 --every 120 --online memory --folder {tmp_path}"
+    assert replay.main(told.split()) == 0
+    said = capsys.readouterr().out
+    assert "5 departures read online" in said
+    assert "230 of 230 answers are what history gives again" in said
+
+
 @pytest.mark.slow
 def test_through_kafka_each_event_is_stamped_with_the_instant_it_became_known(
     flights: pa.Table,

@@ -31,11 +31,10 @@ from gnomon.examples.flights import live
 from gnomon.examples.flights.arrivals import Step
 
 if TYPE_CHECKING:
+    from gnomon.flows.responses import OnlineResponse
     from gnomon.flows.verdicts import VerifyReport
 
 __all__ = ["Played", "play"]
-
-OF_ALL: Any = {"full_feature_names": True, "known_through": True}
 
 Deliver = Callable[[pa.Table], object]
 """Brings events into the log and online; when it returns, they are there."""
@@ -118,37 +117,68 @@ def play(
     Raises:
         BackendError: the log has other events than were delivered.
     """
-    responses, reads, known = [], [], list[tuple[int, int]]()
-    told, spent, moved = Counter[str](), 0.0, 0
+    playing = _Playing(store, clock, deliver)
     for step in steps:
-        if len(step.events):
-            clock.set(step.at - len(step.events) + 1)
-            began = time.perf_counter()
-            deliver(step.events)
-            spent += time.perf_counter() - began
-            known.append((step.at, len(step.events)))
-            told.update(step.events["status"].to_pylist())
-        clock.set(step.at)
+        playing.deliver(step)
+        playing.read(step)
+        advanced()
+    return playing.verified()
+
+
+class _Playing:
+    """What has been delivered and read so far.
+
+    Args:
+        store: as of `play`.
+        clock: as of `play`.
+        deliver: as of `play`.
+    """
+
+    def __init__(self, store: FeatureStore, clock: ManualClock, deliver: Deliver) -> None:
+        self._store, self._clock, self._deliver = store, clock, deliver
+        self._told, self._known = Counter[str](), list[tuple[int, int]]()
+        self._responses: list[OnlineResponse] = []
+        self._reads: list[float] = []
+        self._spent, self._moved = 0.0, 0
+
+    def deliver(self, step: Step) -> None:
+        """Bring what becomes known into the log and online, the last of it stamped with the step's instant."""
+        if not len(step.events):
+            return
+        self._clock.set(step.at - len(step.events) + 1)
+        began = time.perf_counter()
+        self._deliver(step.events)
+        self._spent += time.perf_counter() - began
+        self._known.append((step.at, len(step.events)))
+        self._told.update(step.events["status"].to_pylist())
+
+    def read(self, step: Step) -> None:
+        """Ask about each flight that is due to leave."""
+        self._clock.set(step.at)
         for flight in step.leaving:
             began = time.perf_counter()
-            response = store.get_online_features(live.SERVICE, [flight], **OF_ALL)
-            reads.append(time.perf_counter() - began)
-            responses.append(response)
-            moved += response.at != step.at
-        advanced()
-    began = time.perf_counter()
-    verdict = store.verify(responses)
-    return Played(
-        told=dict(told),
-        instants=len(known),
-        restamped=_restamped(store, known),
-        deliver_s=round(spent, 3),
-        reads=len(reads),
-        moved=moved,
-        read_us=round(statistics.median(reads) * 1e6, 1) if reads else 0.0,
-        verdict=verdict,
-        verify_s=round(time.perf_counter() - began, 3),
-    )
+            response = self._store.get_online_features(
+                live.SERVICE, [flight], full_feature_names=True, known_through=True
+            )
+            self._reads.append(time.perf_counter() - began)
+            self._responses.append(response)
+            self._moved += response.at != step.at
+
+    def verified(self) -> Played:
+        """All of it, held against history."""
+        began = time.perf_counter()
+        verdict = self._store.verify(self._responses)
+        return Played(
+            told=dict(self._told),
+            instants=len(self._known),
+            restamped=_restamped(self._store, self._known),
+            deliver_s=round(self._spent, 3),
+            reads=len(self._reads),
+            moved=self._moved,
+            read_us=round(statistics.median(self._reads) * 1e6, 1) if self._reads else 0.0,
+            verdict=verdict,
+            verify_s=round(time.perf_counter() - began, 3),
+        )
 
 
 def _restamped(store: FeatureStore, known: list[tuple[int, int]]) -> int:
