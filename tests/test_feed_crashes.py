@@ -74,7 +74,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 def looked(store: FeatureStore) -> None:
     """Read all that is online, and hold it against history, with what each answer says that it knew."""
-    response = store.get_online_features(REFERENCES, {"k": list(range(KEYS))}, full_feature_names=True, known_through=True)
+    response = store.get_online_features(
+        REFERENCES, {"k": list(range(KEYS))}, full_feature_names=True, known_through=True
+    )
     answers = response.to_arrow()
     by_token: dict[str, list[int]] = defaultdict(list)
     for key, token in enumerate(response.known_through):
@@ -185,7 +187,9 @@ def test_a_worker_is_killed(nursery: Nursery, place: Place, chance: random.Rando
             assert nursery.kill(pid) == -9, failures(place)
             if number % LOOKS == 0:
                 looked(store)
-        assert nursery.wait(nursery.start("stream", place, source="s", folder="events", once=True)) == 0, failures(place)
+        assert nursery.wait(nursery.start("stream", place, source="s", folder="events", once=True)) == 0, failures(
+            place
+        )
         finished(place, store)
         assert store.logs.log("s").position() == 60 * KILLS
 

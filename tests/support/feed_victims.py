@@ -242,7 +242,6 @@ class Nursery:
 
 def main() -> None:
     """Be a nursery."""
-    import pyarrow.compute
     import redis  # noqa: F401
 
     import gnomon.engines.duckdb.engine

@@ -168,7 +168,6 @@ class LedgerFeed(Feed):
 
     def take(self, events: pa.RecordBatch, *, after: int, upto: int, stamped: int) -> None:
         """As every feed."""
-
         builds: set[int] = set()
 
         def onward() -> Steps:

@@ -223,7 +223,9 @@ def test_a_chunk_is_never_taken_for_one_of_another_laying_out() -> None:
     apply(shape, store, story, 0, 20)
     first = chunks_of(store)
     again = laid(shape, story, 20)
-    assert first and chunks_of(again) and not first & chunks_of(again)
+    assert first
+    assert chunks_of(again)
+    assert not first & chunks_of(again)
     apply(shape, store, story, 0, 20)
     run(store, erasing(shape, KEY))
     apply(shape, store, story, 0, 20)

@@ -30,7 +30,7 @@ Steps = Generator[Sequence[bytes], list[bytes | None], Mapping[bytes, bytes | No
 Fetch = Generator[Sequence[bytes], list[bytes | None], None]
 
 FIRST_CHUNK_BITS = 62
-"""Chunks are counted from a random number on: of two layings out of an entity, no chunk is taken for one of the other."""
+"""Chunks are counted from a random number on: none is taken for one of another laying-out of the entity."""
 _WHEN = Struct("<q")
 
 
