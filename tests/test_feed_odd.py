@@ -240,16 +240,24 @@ def on(folder: Path, clock: ManualClock, online: OnlineStore) -> Iterator[Featur
         yield store
 
 
+def spread(store: FeatureStore, clock: ManualClock) -> None:
+    """Push events of two hours, so that a window of one begins within a chunk."""
+    for place in range(40):
+        back = timedelta(minutes=120 - 3 * place)
+        push(store, clock, range(3 * place, 3 * place + 3), back=back, ids=1 << 40)
+
+
 def test_a_load_anew_between_the_two_steps_of_a_read(tmp_path: Path, clock: ManualClock) -> None:
     online = Between()
     with on(tmp_path, clock, online) as store:
-        push(store, clock, range(60))
+        spread(store, clock)
         clock.set(NOON + timedelta(seconds=10))
 
         def laid_out_anew() -> None:
-            store.push("s", rows(clock, range(60, 70), back=timedelta(minutes=20)), "offline")
+            store.push("s", rows(clock, range(200, 206), timedelta(minutes=119), 1 << 40), "offline")
             store.materialize(None, clock.now(), replace=True)
 
+        store.materialize(None, clock.now(), replace=True)
         online.happens = laid_out_anew
         check(store, ["sums:n_sum_1h", "sums:count_1h"])
         assert online.happens is None
@@ -258,10 +266,11 @@ def test_a_load_anew_between_the_two_steps_of_a_read(tmp_path: Path, clock: Manu
 def test_an_entity_laid_out_anew_between_the_two_steps_of_a_read(tmp_path: Path, clock: ManualClock) -> None:
     online = Between()
     with on(tmp_path, clock, online) as store:
-        push(store, clock, range(60))
+        spread(store, clock)
+        clock.set(NOON + timedelta(minutes=1))
         store.materialize(None, clock.now(), replace=True)
-        clock.set(NOON - timedelta(minutes=1))
-        online.happens = lambda: push(store, clock, range(10), back=timedelta(minutes=20))
+        clock.set(NOON)
+        online.happens = lambda: push(store, clock, range(200, 206), back=timedelta(minutes=119), ids=1 << 40)
         check(store, ["sums:n_sum_1h", "sums:count_1h"])
         assert online.happens is None
         check_all(store)
