@@ -26,6 +26,7 @@ from gnomon.contracts.online import Asked, OnlineStore
 from gnomon.core.ledger.shape import Shape
 from gnomon.core.marks import MARK
 from gnomon.errors import BackendError
+from gnomon.flows.feeds import Bounds, feed_of
 from gnomon.online.memory import MemoryStore
 from gnomon.plan.questions import NO_ROWS
 from gnomon.types import Array, Float64, Int64, UnixTimestamp
@@ -146,9 +147,7 @@ def test_a_clock_that_steps_back_between_pushes(store: FeatureStore, clock: Manu
     check_all(store)
 
 
-def test_rows_read_by_a_clock_behind_the_one_that_stamped_them(
-    store: FeatureStore, clock: ManualClock
-) -> None:
+def test_rows_read_by_a_clock_behind_the_one_that_stamped_them(store: FeatureStore, clock: ManualClock) -> None:
     push(store, clock, range(30))
     check_all(store, ["latest:n"])
     push(store, clock, range(30, 60))
@@ -304,6 +303,41 @@ def test_rows_that_are_ahead_of_their_mark(redis_server: Server, tmp_path: Path,
         store.push("s", rows(clock, range(8, 10)), "offline")
         check(store)
         assert behind(push(store, clock, range(10, 12))) == []
+        check_all(store)
+
+
+def test_a_load_anew_before_rows_are_merged(redis_server: Server, tmp_path: Path, clock: ManualClock) -> None:  # noqa: F811
+    """One that took less of the log: what was to go to the table before it does not go to its own."""
+    redis = pytest.importorskip("redis")
+    from gnomon.online.redis.store import RedisStore
+
+    class Meanwhile(RedisStore):
+        before: Callable[[], object] | None = None
+        after: Callable[[], object] | None = None
+
+        def write(self, table: Any, entries: Any, merge: Any) -> int:
+            if self.before is None or not any(key != MARK for key, _ in entries):
+                return super().write(table, entries, merge)
+            before, self.before = self.before, None
+            before()
+            done = super().write(table, entries, merge)
+            self.after()
+            return done
+
+    with redis.Redis(port=redis_server.port) as client:
+        client.flushall()
+    with (
+        closing(Meanwhile({"connection_string": redis_server.address})) as online,
+        on(tmp_path, clock, online) as store,
+    ):
+        push(store, clock, range(10))
+        log = store.logs.log("s")
+        feed = feed_of("p", store.snapshot().catalog.view("latest"), store.engine, online, log.prefix)
+        bounds = Bounds(prefix=log.prefix(5), end=clock.now(), known=clock.now(), stamped=clock.now() + 4)
+        online.before = lambda: feed.load(bounds, lambda rows: None)
+        online.after = lambda: check(store)
+        assert behind(push(store, clock, range(10, 20))) == []
+        assert online.before is None
         check_all(store)
 
 
