@@ -169,10 +169,23 @@ def test_who_loads_anew_is_killed_while_another_pushes(nursery: Nursery, place: 
 def test_two_who_push_and_one_who_loads_are_killed(nursery: Nursery, place: Place, chance: random.Random) -> None:
     roles: dict[str, tuple[str, Told]] = {
         "one": ("push", {"name": "one"}),
-        "two": ("push", {"name": "two"}),
+        "two": ("push", {"name": "two", "behind": 1.5}),  # so that entities are laid out anew one by one, too
         "loader": ("load", {}),
     }
     killed_now_and_then(nursery, place, chance, roles, list(roles))
+
+
+def test_who_reads_while_others_push_and_load_anew(nursery: Nursery, place: Place) -> None:
+    """Nobody is killed; two push and two load anew, all the time."""
+    work = [("push", {"name": "one"}), ("push", {"name": "two", "behind": 0.5}), ("load", {}), ("load", {})]
+    with place.opened() as store:
+        living = [nursery.start(name, place, **told) for name, told in work]
+        until = time.monotonic() + (60 if DEEP else 4)
+        while time.monotonic() < until or min(steps(place, pid) for pid in living) < 3:
+            looked(store)
+        for pid in living:
+            assert nursery.kill(pid) == -9, failures(place)
+        finished(place, store)
 
 
 def test_a_worker_is_killed(nursery: Nursery, place: Place, chance: random.Random) -> None:

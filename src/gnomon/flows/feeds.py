@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pyarrow as pa
@@ -327,24 +327,23 @@ class RowFeed(Feed):
 
     def take(self, events: pa.RecordBatch, *, after: int, upto: int, stamped: int) -> None:
         """As every feed."""
-        mark = self.mark()
-        if mark is None or mark.position != after or mark.fingerprint != self.fingerprint:
-            raise Moved(mark)
-        if len(events) and self.passed_by(mark, pc.min(events[KNOWN_TIME]).as_py()):
-            raise BackendError(
-                f"view {self.view.id!r}: the clock was behind that of its last load.",
-                hint="load it again: gnomon materialize-incremental.",
-            )
-        if not self._store.capabilities.atomic_batch:
-            self._announce(mark, upto, stamped)
-        build = mark.build
+        oldest = pc.min(events[KNOWN_TIME]).as_py() if len(events) else None
 
         def onward(old: Mark | None) -> Mark | None:
-            if old is None or old.build != build or old.position >= upto:
+            if old is None or old.position != after or old.fingerprint != self.fingerprint:
                 return None
+            if self.passed_by(old, oldest):
+                raise BackendError(
+                    f"view {self.view.id!r}: the clock was behind that of its last load.",
+                    hint="load it again: gnomon materialize-incremental.",
+                )
             return replace(old, position=upto, stamped=stamped, reaching=None)
 
-        self._merge(events, stamped, onward)
+        if self._store.capabilities.atomic_batch:
+            self._merge(events, stamped, onward)
+            return
+        build = self._announce(after, upto, stamped)
+        self._merge(events, stamped, lambda old: onward(old) if old and old.build == build else None)
         moved = self.mark()
         if moved is None or moved.build != build or moved.position < upto:
             raise Moved(moved)
@@ -418,38 +417,70 @@ class RowFeed(Feed):
             self.table, [(MARK, self._first_mark().to_bytes())], lambda old, new: new if old is None else None
         )
 
-    def _announce(self, mark: Mark, upto: int, stamped: int) -> None:
-        """Say, before any row is merged, up to where rows may be from now on.
+    def _announce(self, after: int, upto: int, stamped: int) -> int:
+        """Say, before any row is merged, up to where rows may be from now on: of which build.
 
         Until the mark is there, nobody goes from where it is to anywhere else.
         """
+        mark = self.mark()
+        if mark is None or mark.position != after or mark.fingerprint != self.fingerprint:
+            raise Moved(mark)
 
         def intent(old: Mark | None) -> Mark | None:
-            if old is None or (old.build, old.position) != (mark.build, mark.position):
-                return None
-            if old.reaching not in (None, upto):
+            if old is None or (old.build, old.position) != (mark.build, after) or old.reaching not in (None, upto):
                 return None
             return replace(old, reaching=upto, newest=max(stamped, old.newest or stamped))
 
         if not self._store.write(self.table, [(MARK, MARK)], _marking(intent)):
             raise Moved(self.mark())
+        return mark.build
 
     def _merge(self, events: pa.RecordBatch, now: int, onward: Callable[[Mark | None], Mark | None]) -> None:
-        """Merge events, and move the mark on with them; rows that no answer from `now` on can need are dropped."""
+        """Merge events, and move the mark on with them, unless it says that it is not the time for them.
+
+        Rows that no answer from `now` on can need are dropped.
+        """
         layout = layout_of(self.view)
         remember_layout(self._store, self.table, layout)
-        rows, mark = merging(layout, now), _marking(onward)
-
-        def merge(stored: bytes | None, incoming: bytes) -> bytes | None:
-            return mark(stored, incoming) if incoming == MARK else rows(stored, incoming)
-
         entries = entries_of(self.view, layout, events) if len(events) else []
         if self._store.capabilities.atomic_batch:
-            self._store.write(self.table, [*entries, (MARK, MARK)], merge)
+            self._amend(entries, merging(layout, now), onward)
             return
-        if entries:
-            self._store.write(self.table, entries, merge)
-        self._store.write(self.table, [(MARK, MARK)], merge)  # not before all rows are there
+        rows, is_time = merging(layout, now), False
+
+        def merge(stored: bytes | None, incoming: bytes) -> bytes | None:
+            nonlocal is_time
+            if incoming == MARK:  # the first that is looked at, in each generation
+                is_time = onward(Mark.from_bytes(stored)) is not None
+                return None
+            return rows(stored, incoming) if is_time else None
+
+        self._store.write(self.table, [(MARK, MARK), *entries], merge)
+        self._store.write(self.table, [(MARK, MARK)], _marking(onward))  # not before all rows are there
+
+    def _amend(self, entries: Entries, merge: Merge, onward: Callable[[Mark | None], Mark | None]) -> None:
+        """Merge rows and move the mark on in one step, or do nothing."""
+        rows: dict[bytes, list[bytes]] = {}
+        for key, value in entries:
+            rows.setdefault(key, []).append(value)
+
+        def marked() -> Steps:
+            (raw,) = yield [MARK]
+            mark = onward(Mark.from_bytes(raw))
+            if mark is None:
+                raise Moved(Mark.from_bytes(raw))
+            return {MARK: mark.to_bytes()}
+
+        self._store.amend(self.table, [*(partial(_merging, key, some, merge) for key, some in rows.items()), marked])
+
+
+def _merging(key: bytes, values: Sequence[bytes], merge: Merge) -> Steps:
+    """The change that merges values into what is stored under a key."""
+    (stored,) = yield [key]
+    merged = stored
+    for one in values:
+        merged = merge(merged, one) or merged
+    return {} if merged == stored else {key: merged}
 
 
 def _marking(onward: Callable[[Mark | None], Mark | None]) -> Merge:

@@ -1,7 +1,7 @@
 """Push: events are checked, row by row; those that are right enter the log, the others are kept aside, with reasons.
 
-A row is right if every value fits its column's declared type without loss and event time and join keys are there. What
-is wrong with the table as a whole, such as a column too few, is an error, and nothing of it is pushed.
+What makes a row right is said in `gnomon.flows.rows`. What is wrong with the table as a whole, such as a column too
+few, is an error, and nothing of it is pushed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gnomon.errors import BackendError, NotRegistered, RequestError, listing, ne
 from gnomon.flows.feed import Fed, Feeder
 from gnomon.flows.files import replacing
 from gnomon.flows.logged import stamped
-from gnomon.flows.rows import checked, join_keys
+from gnomon.flows.rows import checked, join_keys, vector_lengths
 from gnomon.flows.spine import Spine, read_spine
 
 __all__ = ["PushReport", "Rejection", "push"]
@@ -143,7 +143,8 @@ def push(
         )
     given = _given(df, engine)
     _check_names(given, known)
-    events, reasons = checked(given.columns, given.rows, known, join_keys(snapshot.catalog, known))
+    keys, lengths = join_keys(snapshot.catalog, known), vector_lengths(snapshot.catalog, known)
+    events, reasons = checked(given.columns, given.rows, known, keys, lengths)
     file = _kept_aside(given, reasons, rejects / known.name) if reasons else ""
     if to == "online":
         assert feeder is not None, "whoever asks for it brings it"

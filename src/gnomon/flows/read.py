@@ -98,7 +98,10 @@ class Reader:
             return self._looked_twice(plan, given, keys, known_through)
         found = store.read([(part.table, _asked(wanted)) for part, wanted in zip(parts, keys, strict=True)])
         now = self._clock.now()
-        answers = list(map(_Part.answer, plan.rows, repeat(store), keys, found, repeat(now)))
+        try:
+            answers = list(map(_Part.answer, plan.rows, repeat(store), keys, found, repeat(now)))
+        except _Waiting:
+            return self._looked_twice(plan, given, keys, known_through)
         return OnlineResponse(given, plan.key_types, answers, plan.order, now, plan.views)
 
     def _looked_twice(
@@ -149,6 +152,10 @@ class Reader:
                 self._plans.clear()
             self._plans[asked, full] = plan
         return plan
+
+
+class _Waiting(Exception):  # noqa: N818 - a signal, not an error
+    """All rows of an entity are of later than now, as the clock says: is it behind the one that stamped them?"""
 
 
 @dataclass(slots=True)
@@ -257,8 +264,21 @@ class _Part:
         """What was fetched."""
         return _RowLook(self, store, keys, values[1:], Mark.from_bytes(values[0]))
 
-    def answer(self, store: OnlineStore, keys: list[bytes | None], values: list[bytes | None], now: int) -> Answer:
-        """The part's columns from what the store had under the keys."""
+    def answer(
+        self, store: OnlineStore, keys: list[bytes | None], values: list[bytes | None], now: int, waits: bool = False
+    ) -> Answer:
+        """The part's columns from what the store had under the keys.
+
+        Args:
+            store: where this is from.
+            keys: the keys; None where a part of one is null.
+            values: what is under them.
+            now: the instant.
+            waits: whether it is sure that rows that cannot be used yet have to wait, and none before them was dropped.
+
+        Raises:
+            _Waiting: it is not, and there are some.
+        """
         if None in keys:
             values = [None if key is None else value for key, value in zip(keys, values, strict=True)]
         if None in values:
@@ -268,7 +288,7 @@ class _Part:
             absent, rows = None, cast("list[bytes]", values)
         lacking, read = None, self.reading.columns(rows, now)
         if read is None:
-            rows, absent, lacking = self._usable(store, values, now)
+            rows, absent, lacking = self._usable(store, values, now, waits)
             read = self.reading.columns(rows, now)
             assert read is not None, "usable rows of today's layout can be read"
         columns, events = read
@@ -280,7 +300,7 @@ class _Part:
         return Answer(columns, events, absent, outside, lacking)
 
     def _usable(
-        self, store: OnlineStore, values: list[bytes | None], now: int
+        self, store: OnlineStore, values: list[bytes | None], now: int, waits: bool
     ) -> tuple[list[bytes], list[bool], dict[int, list[int]]]:
         """The slow way: of each value the row usable now, in today's layout.
 
@@ -289,6 +309,8 @@ class _Part:
         rows, absent, lacking = [], [], {}
         for place, value in enumerate(values):
             row = None if value is None else at(value, now)
+            if row is None and value is not None and self.fed and not waits:
+                raise _Waiting
             absent.append(row is None)
             if row is not None and schema_of(row) != self.layout.id:
                 older = self._older(store, schema_of(row))
@@ -336,7 +358,7 @@ class _RowLook:
 
     def answer(self, now: int, chunks: list[bytes | None]) -> Answer:
         """The part's columns."""
-        return self.part.answer(self.store, self.keys, self.values, now)
+        return self.part.answer(self.store, self.keys, self.values, now, waits=True)
 
     def through(self, now: int) -> list[Through]:
         """For each entity which rows its answer was made of: those known later wait for their time."""

@@ -1,6 +1,7 @@
 """Rows that become events: each is right, or there is a reason why it is not. Pushing and streams check them alike.
 
-A row is right if every value fits its column's declared type without loss and event time and join keys are there.
+A row is right if every value fits its column's declared type without loss, event time and join keys are there, and
+vectors have the length that the views on them say.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from gnomon.definitions.entities import Field
 from gnomon.definitions.sources import PushSource
 from gnomon.errors import RequestError
 from gnomon.flows.casts import cast_of, cast_piece, cast_rows
+from gnomon.plan.windowed import lengths_of
 from gnomon.types import arrow_schema, to_arrow
 
-__all__ = ["Pieces", "checked", "checked_pieces", "join_keys"]
+__all__ = ["Lengths", "Pieces", "checked", "checked_pieces", "join_keys", "vector_lengths"]
 
 OPERATIONS = ("upsert", "delete")
 Pieces = Mapping[str, Sequence[pa.ChunkedArray | list[Any]]]
 """Columns in pieces, each of Arrow or of Python values of whatever types."""
+Lengths = Sequence[tuple[str, int]]
 
 
 def join_keys(catalog: Catalog, source: PushSource) -> dict[str, Field]:
@@ -32,8 +35,18 @@ def join_keys(catalog: Catalog, source: PushSource) -> dict[str, Field]:
     return {one.name: one for view in views for one in view.entity_columns}
 
 
+def vector_lengths(catalog: Catalog, source: PushSource) -> Lengths:
+    """The columns of vectors that views on a source aggregate element by element, and how many elements they have."""
+    views = [view for view in catalog.views.values() if view.source == source]
+    return tuple(dict.fromkeys(pair for view in views for pair in lengths_of(view).items()))
+
+
 def checked(
-    columns: Mapping[str, pa.ChunkedArray | None], rows: int, source: PushSource, keys: Mapping[str, Field]
+    columns: Mapping[str, pa.ChunkedArray | None],
+    rows: int,
+    source: PushSource,
+    keys: Mapping[str, Field],
+    lengths: Lengths = (),
 ) -> tuple[pa.Table, dict[int, str]]:
     """The rows that are right, in the source's columns; and of the others, by number, what is wrong.
 
@@ -42,6 +55,7 @@ def checked(
         rows: how many there are.
         source: the source.
         keys: the join keys of views on it.
+        lengths: of columns of vectors, how many elements they have.
 
     Raises:
         RequestError: a whole column is of a type none of whose values fits.
@@ -57,11 +71,16 @@ def checked(
         cast = cast_of(column.type, one, is_key=one.name in keys)
         column = pa.chunked_array(column) if not isinstance(column, pa.ChunkedArray) else column
         made.append(cast_rows(column, cast, one, 0, reasons))
-    return _right(made, source, keys, reasons)
+    return _right(made, source, keys, lengths, reasons)
 
 
 def checked_pieces(
-    columns: Pieces, rows: int, source: PushSource, keys: Mapping[str, Field], failed: Mapping[int, str]
+    columns: Pieces,
+    rows: int,
+    source: PushSource,
+    keys: Mapping[str, Field],
+    failed: Mapping[int, str],
+    lengths: Lengths = (),
 ) -> tuple[pa.Table, dict[int, str]]:
     """The same of columns whose values may be of any types: what does not fit is held against its row alone.
 
@@ -71,6 +90,7 @@ def checked_pieces(
         source: the source.
         keys: the join keys of views on it.
         failed: rows that are not right to begin with, and why.
+        lengths: of columns of vectors, how many elements they have.
     """
     reasons = dict(failed)
     made = []
@@ -81,16 +101,21 @@ def checked_pieces(
             at += len(piece)
         chunks = [chunk for part in parts for chunk in part.chunks]
         made.append(pa.chunked_array(chunks, to_arrow(one.dtype)))
-    return _right(made, source, keys, reasons)
+    return _right(made, source, keys, lengths, reasons)
 
 
 def _right(
-    columns: Iterable[pa.ChunkedArray], source: PushSource, keys: Mapping[str, Field], reasons: dict[int, str]
+    columns: Iterable[pa.ChunkedArray],
+    source: PushSource,
+    keys: Mapping[str, Field],
+    lengths: Lengths,
+    reasons: dict[int, str],
 ) -> tuple[pa.Table, dict[int, str]]:
     schema = arrow_schema((one.name, one.dtype) for one in source.schema)
     table = pa.table(list(columns), schema=schema)
     _note_missing(table, [source.timestamp_field, *(name for name in keys if name in table.column_names)], reasons)
     _note_operations(table, source, reasons)
+    _note_lengths(table, lengths, reasons)
     if reasons:
         right = np.ones(len(table), bool)
         right[list(reasons)] = False
@@ -115,6 +140,14 @@ def _note_operations(table: pa.Table, source: PushSource, reasons: dict[int, str
     nothing = pc.and_(pc.equal(said, "delete"), pc.is_null(table[source.event_id]))
     for row in _rows_where(pc.fill_null(nothing, False)):
         reasons.setdefault(row, f"a delete, and {source.event_id!r} is null")
+
+
+def _note_lengths(table: pa.Table, lengths: Lengths, reasons: dict[int, str]) -> None:
+    for name, length in lengths:
+        found = pc.list_value_length(table[name])
+        for row in _rows_where(pc.fill_null(pc.not_equal(found, length), False)):
+            count = found[row].as_py()
+            reasons.setdefault(row, f"{name!r}: a vector of {count} elements, and a view on it says length={length}")
 
 
 def _rows_where(mask: pa.ChunkedArray) -> list[int]:

@@ -18,7 +18,7 @@ from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.sources import PushSource
 from gnomon.errors import NotRegistered, RequestError, listing
 from gnomon.flows.letters import Letters
-from gnomon.flows.rows import join_keys
+from gnomon.flows.rows import join_keys, vector_lengths
 from gnomon.flows.tally import StreamReport, Tally
 from gnomon.flows.worker import Around, Limits, Until, Worker
 
@@ -169,7 +169,8 @@ class _Run:
         )
         catalog, log = setting.snapshot.catalog, setting.logs.log(source.name)
         letters = Letters(setting.letters.log(source.name))
-        self.worker = Worker(source, join_keys(catalog, source), log, letters, setting.limits, around)
+        keys, lengths = join_keys(catalog, source), vector_lengths(catalog, source)
+        self.worker = Worker(source, keys, log, letters, setting.limits, around, lengths)
         self._stream = _opened(setting, source, folder, name, self.worker.positions)
 
     def __call__(self, until: Until) -> None:

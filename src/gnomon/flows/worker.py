@@ -26,7 +26,7 @@ from gnomon.definitions.sources import PushSource
 from gnomon.errors import BackendError, BrokerAway, ConflictError, listing
 from gnomon.flows.decoding import Reader, payload_of
 from gnomon.flows.letters import Letters
-from gnomon.flows.rows import checked_pieces
+from gnomon.flows.rows import Lengths, checked_pieces
 from gnomon.flows.tally import Tally
 
 __all__ = ["Around", "Limits", "Until", "Worker"]
@@ -102,13 +102,21 @@ class Worker:
         letters: its dead letters.
         limits: how much at once, and how patient.
         around: clock, sleeper and the like.
+        lengths: of columns of vectors, how many elements they have.
     """
 
     def __init__(
-        self, source: PushSource, keys: Mapping[str, Field], log: Log, letters: Letters, limits: Limits, around: Around
+        self,
+        source: PushSource,
+        keys: Mapping[str, Field],
+        log: Log,
+        letters: Letters,
+        limits: Limits,
+        around: Around,
+        lengths: Lengths = (),
     ) -> None:
         self._source, self._keys, self._log, self._letters = source, keys, log, letters
-        self._limits, self._around = limits, around
+        self._limits, self._around, self._lengths = limits, around, lengths
         self._reader = Reader(source)
         self._known: dict[str, int] = {}
         self._is_fed = False
@@ -219,7 +227,9 @@ class Worker:
         for one in messages:
             read = self._reader.read(one)
             self._note_unknown(read.unknown)
-            table, reasons = checked_pieces(read.pieces, len(one.offsets), self._source, self._keys, read.failed)
+            table, reasons = checked_pieces(
+                read.pieces, len(one.offsets), self._source, self._keys, read.failed, self._lengths
+            )
             offsets = np.asarray(one.offsets, np.int64)
             if reasons:
                 rows = sorted(reasons)

@@ -13,12 +13,11 @@ from gnomon.core.aggregations.vectors import Vector
 from gnomon.core.expressions import TypedExpression
 from gnomon.core.kernel.part import Job
 from gnomon.core.windows import FOREVER
-from gnomon.definitions.aggregations import Aggregation
 from gnomon.definitions.views import FeatureView
 from gnomon.plan.questions import AsKnown, ViewQuestion
 from gnomon.types import FeatureType
 
-__all__ = ["WindowedPlan", "windowed_plan"]
+__all__ = ["WindowedPlan", "lengths_of", "windowed_plan"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +84,7 @@ def windowed_plan(question: ViewQuestion, as_known: AsKnown, span: tuple[int, in
         columns=tuple(sorted({*ties, *(job.column for job in jobs if job.column)})),
         ties=ties,
         conditions=conditions,
-        lengths=_lengths(view.aggregations),
+        lengths=lengths_of(view),
         reach=reach,
         since=None if reach is None else max(span[0] - reach, -FOREVER),
         until=None if versioned else span[1],
@@ -93,6 +92,7 @@ def windowed_plan(question: ViewQuestion, as_known: AsKnown, span: tuple[int, in
     )
 
 
-def _lengths(aggregations: tuple[Aggregation, ...]) -> dict[str, int]:
-    made = ((one.column, one.made()) for one in aggregations)
+def lengths_of(view: FeatureView) -> dict[str, int]:
+    """How many elements vectors have that are aggregated element by element, by column."""
+    made = ((one.column, one.made()) for one in view.aggregations)
     return {column: function.length for column, function in made if isinstance(function, Vector)}

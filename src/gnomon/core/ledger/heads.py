@@ -59,7 +59,7 @@ class Head:
         if shape_id != shape.id:
             raise BackendError(
                 "the online store has the view's events as an older definition of it needed them.",
-                hint="load the view again: gnomon materialize --replace.",
+                hint="load the view again: gnomon materialize-incremental.",
             )
         end = _HEAD.size + count * shape.size
         return cls(
