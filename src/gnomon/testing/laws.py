@@ -304,7 +304,7 @@ LAWS: Mapping[str, Law] = {
     "merging has no direction": _commutes,
     "merging three states, either pair may come first": _associates,
     "however events are split into states, the result is the same": _splits,
-    "the state of many events is that of each added, one by one": _adds_many,
+    "add_many is add, one by one": _adds_many,
 }
 """Every law by its sentence, in the order they are tried."""
 
