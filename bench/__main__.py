@@ -19,6 +19,7 @@ GROUPS = (
     "pushes",
     "looks",
     "streams",
+    "ledgers",
     "startup",
 )
 WHEN_NAMED = ("feast", "any_size", "many_events")

@@ -16,6 +16,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +133,9 @@ def played(store: FeatureStore, clock: ManualClock, made: World, stops: int, see
     clock.set(int(made.known[made.filed]))
     store.materialize_incremental()
     yield "loaded"
-    for number, (start, end) in enumerate(zip(ends, ends[1:], strict=False)):
+    for number, (start, end) in enumerate(pairwise(ends)):
         cuts = sorted({start, end, *chance.integers(start, end, 3).tolist()})
-        for place, (low, high) in enumerate(zip(cuts, cuts[1:], strict=False)):
+        for place, (low, high) in enumerate(pairwise(cuts)):
             clock.set(int(made.known[high - 1]))
             lags = place == len(cuts) - 2 and chance.random() < 0.3
             store.push("s", made.table.slice(low, high - low), to="offline" if lags else "online_and_offline")

@@ -10,6 +10,7 @@ import pytest
 from gnomon import errors
 from gnomon.errors import (
     BackendError,
+    BrokerAway,
     ConfigError,
     ConflictError,
     DefinitionError,
@@ -32,6 +33,7 @@ EXAMPLES = [
     RequestError("wrong.", value=1),
     ConflictError("someone was faster.", hint="try again."),
     BackendError("the disk is full."),
+    BrokerAway("the broker does not answer.", hint="is it running?"),
     SourceError("no such file.", path="a.parquet"),
     NewerFormat(path="registry.db", found=9, supported=1),
     MissingExtra(package="polars", extra="polars", purpose="to_polars"),

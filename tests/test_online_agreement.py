@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from online_worlds import KINDS, Played, World, worlds
-from redis_server import redis_server  # noqa: F401  (a fixture)
+from redis_server import cluster, redis_server  # noqa: F401  (one is a fixture)
 from windowed_views import values_of
 
 from gnomon import FeatureStore, FeatureView
@@ -32,17 +34,21 @@ Told = list[tuple[Any, str]]
 @pytest.fixture
 def backend(request: pytest.FixtureRequest) -> Iterator[Callable[[], Backend]]:
     """Gives an online store of a type, empty each time."""
-    if request.param != "redis":
+    if request.param not in ("redis", "cluster"):
         yield lambda: Backend(request.param)
         return
     driver = pytest.importorskip("redis")
-    server = request.getfixturevalue("redis_server")
-
-    with driver.Redis(port=server.port) as client:
+    with ExitStack() as stack:
+        if request.param == "redis":
+            servers, options = [request.getfixturevalue("redis_server")], {}
+        else:
+            servers, options = stack.enter_context(cluster("redis")), {"redis_type": "redis_cluster"}
+        clients = [stack.enter_context(driver.Redis(port=one.port)) for one in servers]
 
         def emptied() -> Backend:
-            client.flushall()
-            return Backend("redis", {"connection_string": server.address})
+            for client in clients:
+                client.flushall()
+            return Backend("redis", {"connection_string": servers[0].address, **options})
 
         yield emptied
 
@@ -51,8 +57,14 @@ def store_in(folder: Path, online: Backend, clock: ManualClock) -> FeatureStore:
     return FeatureStore(folder, config=RepoConfig(project="p", repo_path=folder, online_store=online), clock=clock)
 
 
-@pytest.mark.parametrize("backend", ["memory", "lmdb", "sqlite", "redis"], indirect=True)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("backend", "kinds"),
+    [
+        *(pytest.param("memory", [kind], id=f"memory, {kind}") for kind in KINDS),
+        *(pytest.param(online, KINDS, id=online) for online in ("lmdb", "sqlite", "redis", "cluster")),
+    ],
+    indirect=["backend"],
+)
 @pytest.mark.filterwarnings("ignore::gnomon.flows.training.HindsightWarning")
 @settings(
     max_examples=max(10, settings.default.max_examples // 10),
@@ -60,9 +72,9 @@ def store_in(folder: Path, online: Backend, clock: ManualClock) -> FeatureStore:
 )
 @given(data=st.data())
 def test_serving_training_and_the_oracle_agree(
-    tmp_path_factory: pytest.TempPathFactory, backend: Callable[[], Backend], kind: str, data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, backend: Callable[[], Backend], kinds: Sequence[str], data: st.DataObject
 ) -> None:
-    world, folder, clock = data.draw(worlds([kind])), tmp_path_factory.mktemp("repo"), ManualClock()
+    world, folder, clock = data.draw(worlds(kinds)), tmp_path_factory.mktemp("repo"), ManualClock()
     world.write(folder)
     with store_in(folder, backend(), clock) as store:
         store.apply(world.views())
@@ -77,11 +89,13 @@ def test_serving_training_and_the_oracle_agree(
 def check(played: Played) -> None:
     """Every answer is what history says about its token; and what was known then, if all that was is there."""
     world, store = played.world, played.store
-    for view in (store.get_feature_view(one.name) for one in world.views()):
-        response, keys = read(played, view)
-        served, at = told(response, view), response.at
+    views = [store.get_feature_view(one.name) for one in world.views()]
+    response = read(played, views)
+    tokens, at = response.known_through, response.at
+    for view in views:
+        served, keys = told(response, view), keys_of(world, view)
         asked: dict[str, list[int]] = defaultdict(list)
-        for place, token in enumerate(response.known_through):
+        for place, token in enumerate(tokens):
             through = token.views[view.id]
             expected = by_oracle(world, view, played.log, keys[place], through, at)
             assert agree(view, served[place], expected), (keys[place], served[place], expected, str(token), at)
@@ -93,38 +107,49 @@ def check(played: Played) -> None:
         for as_known, places in asked.items():
             again = trained(store, view, [keys[place] for place in places], at, as_known)
             compare(view, again, [served[place] for place in places], as_known)
+        if at == played.clock.now():
+            alone = told(read(played, [view], known_through=False), view)
+            assert all(map(partial(agree, view), alone, served))
 
 
 def check_laid_out_as_streamed(played: Played) -> None:
     """Brought up to date, what is there answers as what is laid out anew."""
     world, store = played.world, played.store
     views = [store.get_feature_view(one.name) for one in world.views()]
-    latest = max(read(played, view)[0].at for view in views)  # a clock that stepped back is waited for
-    played.clock.set(max(played.clock.now(), latest))
+    played.clock.set(max(played.clock.now(), read(played, views).at))  # a clock that stepped back is waited for
     store.materialize_incremental()
-    streamed = [told(read(played, view)[0], view) for view in views]
+    streamed = read(played, views)
     store.materialize(None, played.clock.now(), replace=True)
-    for view, before in zip(views, streamed, strict=True):
-        compare(view, [[value for value, _ in one] for one in before], told(read(played, view)[0], view), "laid out")
+    anew = read(played, views)
+    for view in views:
+        assert all(map(partial(agree, view), told(streamed, view), told(anew, view)))
 
 
-def read(played: Played, view: FeatureView) -> tuple[OnlineResponse, list[tuple[Any, ...]]]:
-    """The answer about all keys, and these as the view has them."""
-    places = [list(played.world.table.keys).index(name) for name in view.join_keys]
-    keys = [tuple(key[place] for place in places) for key in played.world.asked]
-    rows = to_spine([(key, 0) for key in keys], {one.name: one.dtype for one in view.entity_columns})
-    entities: Any = {name: rows[name].to_pylist() for name in view.join_keys} or [{}] * len(keys)
-    asked = [f"{view.name}:{name}" for name in view.feature_names]
-    return played.store.get_online_features(asked, entities, known_through=True), keys
+def keys_of(world: World, view: FeatureView) -> list[tuple[Any, ...]]:
+    """The keys that are read, as a view has them."""
+    places = [list(world.table.keys).index(name) for name in view.join_keys]
+    return [tuple(key[place] for place in places) for key in world.asked]
+
+
+def read(played: Played, views: Sequence[FeatureView], known_through: bool = True) -> OnlineResponse:
+    """The answer about all keys, of all features of some views."""
+    world = played.world
+    needed = {name for view in views for name in view.join_keys}
+    rows = to_spine([(key, 0) for key in world.asked], world.table.keys)
+    entities: Any = {name: rows[name].to_pylist() for name in world.table.keys if name in needed}
+    asked = [f"{view.name}:{name}" for view in views for name in view.feature_names]
+    return played.store.get_online_features(
+        asked, entities or [{}] * len(world.asked), full_feature_names=True, known_through=known_through
+    )
 
 
 def told(response: OnlineResponse, view: FeatureView) -> list[Told]:
     """Values as the oracle has them, and statuses, entity by entity."""
     made, statuses = response.to_arrow(), response.statuses
-    columns = [
-        list(zip(values_of(made[one.name], one.dtype), map(str, statuses[one.name]), strict=True))
-        for one in view.schema
-    ]
+    columns = []
+    for one in view.schema:
+        name = f"{view.name}__{one.name}"
+        columns.append(list(zip(values_of(made[name], one.dtype), map(str, statuses[name]), strict=True)))
     return [list(one) for one in zip(*columns, strict=True)]
 
 

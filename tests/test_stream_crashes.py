@@ -23,7 +23,6 @@ from waiting import until
 
 from gnomon import FeatureStore
 
-pytest.importorskip("confluent_kafka")
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 KILLS = 200 if DEEP else 10
 STEP = 2_000

@@ -581,22 +581,16 @@ class FeatureStore:
             BackendError: the store cannot be read.
         """
         from gnomon.flows.responses import OnlineResponse
-        from gnomon.flows.sampling import sampled
+        from gnomon.flows.sampling import Sample, Sampler
         from gnomon.flows.verify import Verifier
 
-        snapshot = self._current()
+        parts: Any = {"snapshot": self._current(), "engine": self.engine, "logs": self.logs, "store": self.online}
         if answers is None:
-            answers = list(sampled(snapshot, self.engine, self.logs, self._reader, features, sample, seed))
-        verifier = Verifier(
-            snapshot=snapshot,
-            registry=self.registry,
-            engine=self.engine,
-            store=self.online,
-            logs=self.logs,
-            clock=self.clock,
-            expires=self._rows_expire,
-        )
-        return verifier.verify([answers] if isinstance(answers, OnlineResponse) else answers)
+            drawn = Sampler(**parts, reader=self._reader).sample(features, sample, seed)
+        else:
+            drawn = Sample(responses=(answers,) if isinstance(answers, OnlineResponse) else tuple(answers))
+        verifier = Verifier(**parts, registry=self.registry, clock=self.clock, expires=self._rows_expire)
+        return verifier.verify(drawn.responses, drawn.unread)
 
     def snapshot(self, version: int | None = None) -> Snapshot:
         """The project's definitions at a version, by default the newest.

@@ -80,7 +80,11 @@ def test_erasing(pushed: Path, run: Run) -> None:
     for words in ((), ("bike",), ("bike=1", "bike=2")):
         assert run("erase", *words, "--yes").code == 2
     said = run("erase", "bike=1", "--yes", "--json")
-    assert (said.json["removed"], said.json["events"], said.json["left"]) == ({"online rides@1": 1, "log rides": 2}, 2, [])
+    assert (said.json["removed"], said.json["events"], said.json["left"]) == (
+        {"online rides@1": 1, "log rides": 2},
+        2,
+        [],
+    )
     assert "Nothing of it was kept" in run("erase", "bike=1", "--source", "rides", "--yes").out
     one, two = run("erase", "--list", "--json").json
     assert (one["id"], one["sources"], two["sources"]) == (said.json["id"], [], ["rides"])

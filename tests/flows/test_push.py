@@ -353,3 +353,10 @@ def test_whole_numbers_are_decimals_where_they_fit(tmp_path: Path) -> None:
         assert [one.reason for one in report.rejections] == ["'money': 100000000 is no Decimal(10, 2) without loss"]
         found = store.logs.log("payments").read().read_all()["money"].to_pylist()
         assert found == [PythonDecimal("7.00"), None]
+
+
+def test_online_an_entity_without_events_has_values_and_no_event_time(store: FeatureStore) -> None:
+    store.push("payments", [event()])
+    found = store.get_online_features(["spend:amount_sum_1d"], {"user_id": [1, 2]})
+    assert found.event_timestamps == {"amount_sum_1d": [NOON, None]}
+    assert found.to_dict(include_event_timestamps=True)["amount_sum_1d__ts"] == [NOON, None]

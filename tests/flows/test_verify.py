@@ -156,13 +156,28 @@ def test_a_changed_definition_is_told(make: Callable[..., FeatureStore], clock: 
     def counts(over: str) -> FeatureView:
         return FeatureView(name="v", entities=[user], source=pays, aggregations=[agg.count(over=over)])
 
-    store = make(counts("1d"))
+    store = make(counts("1d"), latest(), spend())
     store.push("pays", events((1, 1.0, -1, "a"), (1, 1.0, -30 * HOUR, "b")))  # which is gone, from a day's windows
-    store.apply([counts("3d")])
+    store.apply([counts("3d"), latest(ttl="1us"), spend(over="2d")])
+    report = store.verify()
+    assert (report.compared, report.agreed, report.unread) == (5, 5, ("v@1",))
+    assert "v@1 cannot be read: its definition changed since it was loaded." in str(report)
+    store.materialize_incremental()
+    report = store.verify()
+    assert (report.unread, report.causes, report.lagging) == ((), {}, 0)
+
+
+def test_answers_of_another_definition_are_told(make: Callable[..., FeatureStore], tmp_path: Path) -> None:
+    def since(cutover: int) -> FeatureView:
+        source = PushSource(name="pays", schema=FIELDS, batch_source=FileSource(path="old.parquet"), cutover=cutover)
+        return FeatureView(name="v", entities=[user], source=source, aggregations=[agg.count(over="1d")])
+
+    pq.write_table(events((1, 1.0, -9, "a"), (1, 1.0, -8, "b")), tmp_path / "old.parquet")
+    store = make(since(NOON - 8))
+    store.materialize_incremental()
+    store.apply([since(NOON)])
     report = store.verify()
     assert (report.compared, report.agreed, report.causes) == (1, 0, {"other version": 1})
-    store.materialize_incremental()
-    assert store.verify().causes == {}
 
 
 def test_what_no_history_has_is_online_only(make: Callable[..., FeatureStore], clock: ManualClock) -> None:
@@ -202,6 +217,45 @@ def test_rows_of_files_not_loaded_yet_are_lag(
     report = store.verify()
     assert (report.compared, report.agreed, report.lagging) == (5, 5, 5)
     assert "rows of files, up to 2h behind" in str(report)
+
+
+@pytest.mark.filterwarnings("ignore::gnomon.flows.training.HindsightWarning")
+def test_rows_that_a_load_of_a_span_left_out_are_lag(
+    make: Callable[..., FeatureStore], clock: ManualClock, tmp_path: Path
+) -> None:
+    source = FileSource(path="old.parquet", timestamp_field="at", delay="0s")
+    pq.write_table(events((1, 1.0, -2 * HOUR, "a"), (2, 2.0, -1, "b")), tmp_path / "old.parquet")
+    store = make(latest(source=source))
+    store.materialize(NOON - HOUR, NOON)
+    report = store.verify()
+    assert (report.compared, report.agreed, report.causes) == (2, 1, {"store lag": 1})
+
+
+def test_statuses_are_compared(make: Callable[..., FeatureStore], clock: ManualClock) -> None:
+    fields = [*FIELDS, Field("cents", Int64)]
+    source = PushSource(name="pays", schema=fields, event_id="id")
+    sums = [agg.sum("cents", over=["1d", Window(None)], where="amount > 0"), agg.sum("amount", over="1d")]
+    view = FeatureView(name="sums", entities=[user], source=source, aggregations=sums)
+    rows = FeatureView(name="rows", entities=[user], source=source, schema=[Field("cents", Int64)], ttl="2h")
+    store = make(view, rows)
+    cents = [2**62, 2**62, 5, None, 7]
+    some = events((1, 1.0, -1, "a"), (1, 1.0, -2, "b"), (2, 1.0, -1, "c"), (3, 1.0, -1, "d"), (4, -1.0, -3 * HOUR, "e"))
+    store.push("pays", some.append_column("cents", pa.array(cents, pa.int64())))
+    asked = [{"user_id": one} for one in (1, 2, 3, 4, 5, None)]
+    features = ["sums:cents_sum_1d", "sums:cents_sum_lifetime", "rows:cents"]
+    response = store.get_online_features(features, asked, known_through=True)
+    assert [str(one) for one in response.statuses["cents_sum_1d"]] == [
+        *("INVALID", "PRESENT", "NULL_VALUE", "NULL_VALUE", "NULL_VALUE", "NOT_FOUND")
+    ]
+    assert [str(one) for one in response.statuses["cents"]] == [
+        *("PRESENT", "PRESENT", "NULL_VALUE", "OUTSIDE_MAX_AGE", "NOT_FOUND", "NOT_FOUND")
+    ]
+    report = store.verify(response)
+    assert (report.compared, report.agreed, report.differences) == (18, 18, ())
+    told = response._answers
+    told[0].invalid = {2: [0]}  # it says so of the third entity, and not of the first
+    told[1].outside, told[1].columns = [False, True, False, False, False, False], [[7, 5, None, None, None, None]]
+    assert store.verify(response).disagreements == 2 + 1 + 3
 
 
 def test_an_empty_project_has_nothing_to_verify(make: Callable[..., FeatureStore]) -> None:

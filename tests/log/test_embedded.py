@@ -221,7 +221,7 @@ def test_whenever_a_writer_is_killed_nothing_acknowledged_is_lost_and_nothing_to
             for _ in range(chance.randrange(60_000)):  # lets it get somewhere into the next append, or seal
                 pass
             writer.kill()
-            told += writer.stdout.read().splitlines()  # not by `communicate`, which passes over what was read ahead
+            told += writer.stdout.read().splitlines()  # communicate() would leave out what readline() read ahead
             assert writer.wait() == -signal.SIGKILL
         assert told[0] == "ready\n"
         acknowledged = max(map(int, told[1:]))

@@ -50,6 +50,7 @@ PARTS = (
     stream.COMMANDS,
     keep.COMMANDS,
     ask.COMMANDS,
+    check.COMMANDS,
     why.COMMANDS,
     check.COMMANDS,
     project.LAST,

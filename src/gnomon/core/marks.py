@@ -11,6 +11,7 @@ import json
 import random
 import struct
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 from gnomon.errors import NewerFormat
 
@@ -35,6 +36,8 @@ class Mark:
         known: rows of files that were known after this instant (µs) were left out; None where there are no files.
         latest: the latest event or known time of any row of the files (µs), left out or not; None where there is none.
         stamped: the known time of the log's last event that was applied, µs; None where none was.
+        kept: so long after it happened an event is kept at least, µs; None for ever.
+        seen: the greatest known time of any row loaded, µs; None where there is none, or nobody asks.
         newest: what no answer from this instant (µs) on can need was dropped; None where nothing was.
         online_only: whether events were pushed that no history has.
     """
@@ -47,6 +50,8 @@ class Mark:
     known: int | None = None
     latest: int | None = None
     stamped: int | None = None
+    kept: int | None = None
+    seen: int | None = None
     newest: int | None = None
     online_only: bool = False
 
@@ -55,8 +60,9 @@ class Mark:
         stamp = _STAMP.pack(random.getrandbits(64), random.getrandbits(64))
         return stamp + json.dumps({"format": FORMAT, **asdict(self)}).encode()
 
-    @classmethod
-    def from_bytes(cls, raw: bytes | None) -> Mark | None:
+    @staticmethod
+    @lru_cache(maxsize=256)  # a request looks at the marks of all its views, and they seldom change
+    def from_bytes(raw: bytes | None) -> Mark | None:
         """What `to_bytes` wrote; None where nothing was.
 
         Raises:
@@ -67,7 +73,7 @@ class Mark:
         said = json.loads(raw[_STAMP.size :])
         if (form := said.pop("format")) > FORMAT:
             raise NewerFormat(path="a table of the online store", found=form, supported=FORMAT)
-        return cls(**said)
+        return Mark(**said)
 
 
 def new_build() -> int:

@@ -133,7 +133,7 @@ class Feeder:
             if mark is None and feed.view.source.batch_source is None:  # type: ignore[union-attr]
                 feed.begin()
                 mark = feed.mark()
-            if problem := _problem(feed, mark):
+            if problem := _problem(feed, mark, log):
                 return Fed(view=feed.view.id, position=mark.position if mark else None, behind=problem)
             assert mark is not None
             position = mark.position
@@ -172,11 +172,13 @@ def _told(feed: Feed, work: Callable[[], Fed]) -> Fed:
         return Fed(view=feed.view.id, position=None, behind=str(wrong))
 
 
-def _problem(feed: Feed, mark: Mark | None) -> str:
+def _problem(feed: Feed, mark: Mark | None, log: Log) -> str:
     if mark is None:
         return "its history was never loaded: gnomon materialize-incremental."
     if mark.fingerprint != feed.fingerprint:
         return "its definition changed since it was loaded: gnomon materialize-incremental."
+    if mark.position > (there := log.position()):
+        return f"it has the log up to {mark.position}, and the log ends at {there}: gnomon materialize-incremental."
     return ""
 
 

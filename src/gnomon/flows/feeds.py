@@ -13,8 +13,9 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from gnomon.clock import MAX_MICROS
+from gnomon.clock import MAX_MICROS, MIN_MICROS
 from gnomon.contracts.engine import Engine
 from gnomon.contracts.online import OnlineStore, Table
 from gnomon.core.columns import as_numpy
@@ -26,11 +27,12 @@ from gnomon.core.ledger.shape import EVENT, KNOWN, Shape
 from gnomon.core.marks import MARK, Mark, new_build
 from gnomon.core.staircases import merging
 from gnomon.definitions.codec import fingerprint
-from gnomon.definitions.sources import Source
+from gnomon.definitions.sources import PushSource, Source
 from gnomon.definitions.views import FeatureView
-from gnomon.errors import ConflictError
+from gnomon.errors import BackendError, ConflictError
 from gnomon.flows.ledgers import Building, ledger_of, put
 from gnomon.flows.tables import entries_of, layout_of, remember_layout, table_of
+from gnomon.plan.events import KNOWN as KNOWN_TIME
 from gnomon.plan.events import POSITION, input_columns
 from gnomon.plan.ledger import shape_of
 from gnomon.plan.questions import EventsQuestion, LoadQuestion, LogPrefix
@@ -126,6 +128,15 @@ class Feed(ABC):
             Moved: the table is not at `after`; nothing was applied.
         """
 
+    def passed_by(self, mark: Mark, stamped: int | None) -> bool:
+        """Whether the log has an event that what was loaded ought to have known of.
+
+        Args:
+            mark: how far the table has got.
+            stamped: the known time of the first event after that, µs; None where there is none.
+        """
+        return False
+
     @abstractmethod
     def take_unlogged(self, events: pa.RecordBatch, now: int) -> None:
         """Apply events that are in no log."""
@@ -168,10 +179,13 @@ class LedgerFeed(Feed):
 
     def take(self, events: pa.RecordBatch, *, after: int, upto: int, stamped: int) -> None:
         """As every feed."""
+        builds: set[int] = set()
 
         def onward() -> Steps:
             (raw,) = yield [MARK]
             mark = self._at(Mark.from_bytes(raw), after)
+            if builds - {mark.build}:  # an entity was laid out anew beside another load
+                raise Moved(mark)
             return {MARK: replace(mark, position=upto, stamped=stamped).to_bytes()}
 
         incoming = dict(self._grouped(events, logged=True))
@@ -181,7 +195,9 @@ class LedgerFeed(Feed):
                 self._store.amend(self.table, [*changes.values(), onward])
                 return
             except NeedsHistory as wanted:
-                changes[wanted.entity] = self._relaid(wanted.entity, events, upto, stamped)
+                mark = self._at(self.mark(), after)
+                builds.add(mark.build)
+                changes[wanted.entity] = self._relaid(wanted.entity, mark, events, upto, stamped)
 
     def take_unlogged(self, events: pa.RecordBatch, now: int) -> None:
         """As every feed."""
@@ -189,7 +205,7 @@ class LedgerFeed(Feed):
         def marked() -> Steps:
             (raw,) = yield [MARK]
             mark = Mark.from_bytes(raw) or self._first_mark()
-            return {MARK: replace(mark, shape=self.shape.id, online_only=True).to_bytes()}
+            return {MARK: replace(mark, online_only=True).to_bytes()}
 
         changes = [applying(self.shape, key, one) for key, one in self._grouped(events, logged=False)]
         try:
@@ -220,7 +236,7 @@ class LedgerFeed(Feed):
 
         def first() -> Steps:
             (raw,) = yield [MARK]
-            return {} if raw is not None else {MARK: replace(self._first_mark(), shape=self.shape.id).to_bytes()}
+            return {} if raw is not None else {MARK: self._first_mark().to_bytes()}
 
         self._store.amend(self.table, [first])
 
@@ -228,6 +244,9 @@ class LedgerFeed(Feed):
         if mark is None or mark.position != position or mark.fingerprint != self.fingerprint:
             raise Moved(mark)
         return mark
+
+    def _first_mark(self) -> Mark:
+        return replace(super()._first_mark(), shape=self.shape.id, kept=self.shape.kept)
 
     def _grouped(self, events: pa.RecordBatch, *, logged: bool) -> Iterator[tuple[bytes, Incoming]]:
         """Events entity by entity."""
@@ -258,11 +277,10 @@ class LedgerFeed(Feed):
             return [b""] * len(events)
         return encode_keys(columns, [one.dtype for one in self.view.entity_columns])
 
-    def _relaid(self, entity: bytes, events: pa.RecordBatch, upto: int, stamped: int) -> Callable[[], Steps]:
+    def _relaid(
+        self, entity: bytes, mark: Mark, events: pa.RecordBatch, upto: int, stamped: int
+    ) -> Callable[[], Steps]:
         """The change that lays an entity's whole history out anew."""
-        mark = self.mark()
-        if mark is None:
-            raise Moved(mark)
         row = events.slice(self._keys(events).index(entity), 1)
         keys = pa.table({one.name: row[one.name] for one in self.view.entity_columns})
         bounds = self._bounds_again(mark, upto, stamped)
@@ -291,7 +309,6 @@ class LedgerFeed(Feed):
     def _mark_of(self, bounds: Bounds, latest: int | None) -> Mark:
         return replace(
             self._first_mark(),
-            shape=self.shape.id,
             position=bounds.position,
             end=bounds.end,
             known=bounds.known,
@@ -313,6 +330,11 @@ class RowFeed(Feed):
         mark = self.mark()
         if mark is None or mark.position != after or mark.fingerprint != self.fingerprint:
             raise Moved(mark)
+        if len(events) and self.passed_by(mark, pc.min(events[KNOWN_TIME]).as_py()):
+            raise BackendError(
+                f"view {self.view.id!r}: the clock was behind that of its last load.",
+                hint="load it again: gnomon materialize-incremental.",
+            )
         self._merge(events, stamped, replace(mark, position=upto, stamped=stamped))
         moved = self.mark()
         if moved is None or moved.build != mark.build or moved.position < upto:
@@ -327,28 +349,54 @@ class RowFeed(Feed):
         """As every feed."""
         layout = layout_of(self.view)
         remember_layout(self._store, self.table, layout)
+        newest = bounds.known if bounds.stamped is None else max(bounds.known, bounds.stamped)
         question = LoadQuestion(
             view=self.view,
             start=None,
             end=MAX_MICROS,  # rows of a later time wait for it, so none need be left out
             known=MAX_MICROS,
-            now=bounds.known,
+            now=newest,
             logs=bounds.logs(self.view.source),
         )
-        rows = 0
+        rows, latest, seen = 0, None, None
 
         def entries() -> Iterator[Entries]:
-            nonlocal rows
+            nonlocal rows, latest, seen
             for batch in self._engine.load(question):
+                known = as_numpy(batch[KNOWN_TIME])
+                if self._yields and len(batch) and int(known.max()) > newest:
+                    latest = max(int(known.max()), newest if latest is None else latest)
+                    batch = batch.filter(pa.array(known <= newest))
+                if self._yields and len(batch):
+                    known = as_numpy(batch[KNOWN_TIME])
+                    seen = max(int(known.max()), MIN_MICROS if seen is None else seen)
                 yield entries_of(self.view, layout, batch)
                 rows += len(batch)
                 advance(len(batch))
-            mark = replace(self._first_mark(), position=bounds.position, stamped=bounds.stamped, newest=bounds.known)
+            mark = replace(
+                self._first_mark(),
+                position=bounds.position,
+                stamped=bounds.stamped,
+                known=newest if self._yields else None,
+                latest=latest,
+                seen=seen,
+                newest=newest,
+            )
             yield [(MARK, mark.to_bytes())]
 
-        merge = merging(layout, bounds.known)
+        merge = merging(layout, newest)
         stored = self._store.replace(self.table, entries(), lambda old, new: new if old is None else merge(old, new))
         return rows, stored
+
+    @property
+    def _yields(self) -> bool:
+        """Whether rows of files yield to the log's events with their ids: none may wait that might have to."""
+        source = self.view.source
+        return isinstance(source, PushSource) and bool(source.event_id) and source.batch_source is not None
+
+    def passed_by(self, mark: Mark, stamped: int | None) -> bool:
+        """As every feed."""
+        return stamped is not None and mark.seen is not None and stamped <= mark.seen
 
     def begin(self) -> None:
         """As every feed."""

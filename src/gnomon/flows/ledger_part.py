@@ -82,7 +82,7 @@ class LedgerPart:
             BackendError: the view's definition is not the one the table was loaded for.
         """
         mark = Mark.from_bytes(values[0])
-        if mark is not None and mark.shape != self.shape.id:
+        if mark is not None and not self._answers_from(mark):
             raise BackendError(
                 f"the online store has view {self.view!r} as an older definition of it was.",
                 hint="load the view again: gnomon materialize-incremental.",
@@ -93,6 +93,13 @@ class LedgerPart:
             for key, raw in zip(keys, values[1::2], strict=True)
         ]
         return _LedgerLook(self, keys, heads, values[2::2], mark)
+
+    def _answers_from(self, mark: Mark) -> bool:
+        """Whether a table has what the windows need: of an older definition it may, if that looked back as far."""
+        if mark.fingerprint == self.fingerprint:
+            return True
+        reach, kept = self.shape.reach, mark.kept
+        return mark.shape == self.shape.id and (kept is None or (reach is not None and reach <= kept))
 
 
 @dataclass(slots=True)
@@ -173,6 +180,6 @@ class _LedgerLook:
         return found
 
 
-def _last(head: Head | None) -> int:
-    """When the newest event happened that is kept."""
-    return head.records.last() if head is not None and len(head.records) else MIN_MICROS
+def _last(head: Head | None) -> int | None:
+    """When the newest event happened that is kept; None where none is."""
+    return head.records.last() if head is not None and len(head.records) else None

@@ -210,8 +210,14 @@ class Loader:
         began = self.clock.now()
         log = self.logs.log(view.source.name) if isinstance(view.source, PushSource) else None
         feed = feed_of(self.snapshot.project, view, self.engine, self.store, log.prefix if log else None)
-        files, mark = _stamps(self._files(view)), feed.mark()
-        if reason := _why_anew(feed, mark, self._last_run(view), files, end, anew):
+        found, mark = self._files(view), feed.mark()
+        files = _stamps(found)
+        reason = _why_anew(feed, mark, self._last_run(view), files, anew)
+        if not reason and mark is not None:
+            reason = _what_is_lost(mark, log, len(found) > len(files))
+        if not reason and mark and log and feed.passed_by(mark, _first_stamp(log, mark.position)):
+            reason = "the clock was behind that of the last load: all of it is loaded anew."
+        if reason:
             bounds = _bounds(log, end, began)
             self.progress.begin(view.id, None)
             try:
@@ -360,7 +366,14 @@ def _is_fed(view: FeatureView) -> bool:
     return bool(view.aggregations) or isinstance(view.source, PushSource)
 
 
-def _why_anew(feed: Feed, mark: Mark | None, last: Run | None, files: Stamps, end: int, anew: bool) -> str:
+def _what_is_lost(mark: Mark, log: Log | None, forgotten: bool) -> str:
+    """Why a table cannot be gone on with; empty where it can."""
+    if log is not None and mark.position > log.position():
+        return "the log ends before what is online: all of it is loaded anew."
+    return "the source has too many files to remember: all of it is loaded anew." if forgotten else ""
+
+
+def _why_anew(feed: Feed, mark: Mark | None, last: Run | None, files: Stamps, anew: bool) -> str:
     """Why a table has to be laid out anew, as a note; empty where it has not."""
     if anew or mark is None:
         return "it is loaded for the first time."
@@ -371,6 +384,14 @@ def _why_anew(feed: Feed, mark: Mark | None, last: Run | None, files: Stamps, en
     if mark.latest is not None and any(bound is not None and bound < mark.latest for bound in (mark.end, mark.known)):
         return "rows were left for later by the last load: all of it is loaded anew."
     return ""
+
+
+def _first_stamp(log: Log, position: int) -> int | None:
+    """The known time of the first event after a position; None where there is none."""
+    for batch in log.read(since=position, until=position + 1):
+        if len(batch):
+            return int(batch[KNOWN][0].value)
+    return None
 
 
 def _bounds(log: Log | None, end: int, now: int) -> Bounds:

@@ -110,6 +110,8 @@ class Reader:
             wanted = [part.first_keys(_asked(some)) for part, some in zip(parts, keys, strict=True)]
             marks = None if store.capabilities.atomic_request else store.read([(part.table, [MARK]) for part in parts])
             found = store.read([(part.table, some) for part, some in zip(parts, wanted, strict=True)])
+            if marks is not None and not _of_one_build(marks, found):
+                continue  # loaded anew since the first step
             for values, mark in zip(found, marks or (), strict=False):
                 values[:1] = mark  # one that may be older than the rows, and is surely not newer
             looks = [part.look(store, some, values) for part, some, values in zip(parts, keys, found, strict=True)]
@@ -341,7 +343,14 @@ class _RowLook:
         mark = self.mark
         if mark is None:
             return [NO_ROWS if self.part.fed else Through(known=now)] * len(self.keys)
-        return [Through(position=mark.position or None, known=now)] * len(self.keys)
+        known = now if mark.known is None else min(now, mark.known)
+        return [Through(position=mark.position or None, known=known)] * len(self.keys)
+
+
+def _of_one_build(marks: list[list[bytes | None]], found: list[list[bytes | None]]) -> bool:
+    """Whether tables were not loaded anew from the time their marks were read to that of the rows."""
+    pairs = ((Mark.from_bytes(one[0]), Mark.from_bytes(other[0])) for one, other in zip(marks, found, strict=True))
+    return all((one and one.build) == (other and other.build) for one, other in pairs)
 
 
 def _encoder(question: ViewQuestion) -> ColumnEncoder:

@@ -5,7 +5,7 @@ A value is only ever shown with status PRESENT; in every other case it is None, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -45,7 +45,8 @@ class Answer:
 
     Args:
         columns: a list of values per feature; instants as µs.
-        events: event time of each entity's row, µs; of no meaning where it is absent.
+        events: event time of each entity's row, or of its newest event, µs; None where it has no event; of no meaning
+            where it is absent.
         absent: for each entity whether it has no row; None if all have one.
         outside: for each entity whether its row is older than the ttl; None if none is.
         lacking: for entities whose row is of an older layout, the features that layout had not.
@@ -54,7 +55,7 @@ class Answer:
     """
 
     columns: list[list[Any]]
-    events: list[int]
+    events: Sequence[int | None]
     absent: list[bool] | None
     outside: list[bool] | None
     lacking: dict[int, list[int]] | None = None

@@ -5,43 +5,23 @@ A row is right if every value fits its column's declared type without loss and e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import NoneType
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gnomon.core.casting import cast_keys
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.entities import Field
 from gnomon.definitions.sources import PushSource
 from gnomon.errors import RequestError
-from gnomon.flows.spine import as_column
-from gnomon.types import (
-    Array,
-    Decimal,
-    Float32,
-    Float64,
-    Int32,
-    Int64,
-    String,
-    UnixTimestamp,
-    arrow_schema,
-    fits,
-    fits_key,
-    from_arrow,
-    to_arrow,
-)
+from gnomon.flows.casts import cast_of, cast_piece, cast_rows
+from gnomon.types import arrow_schema, to_arrow
 
 __all__ = ["Pieces", "checked", "checked_pieces", "join_keys"]
 
-FLOATED = 1 << 53
-"""Whole numbers below this are floats without loss."""
-MIXED = "a list of truths and other things"
 OPERATIONS = ("upsert", "delete")
-Cast = Callable[[pa.ChunkedArray], pa.ChunkedArray]
 Pieces = Mapping[str, Sequence[pa.ChunkedArray | list[Any]]]
 """Columns in pieces, each of Arrow or of Python values of whatever types."""
 
@@ -74,9 +54,9 @@ def checked(
             raise RequestError(
                 f"column {one.name!r} holds values Arrow has no one type for.", hint=f"make all of them {one.dtype}."
             )
-        cast = _cast_of(column.type, one, is_key=one.name in keys)
+        cast = cast_of(column.type, one, is_key=one.name in keys)
         column = pa.chunked_array(column) if not isinstance(column, pa.ChunkedArray) else column
-        made.append(_cast_rows(column, cast, one, 0, reasons))
+        made.append(cast_rows(column, cast, one, 0, reasons))
     return _right(made, source, keys, reasons)
 
 
@@ -97,7 +77,7 @@ def checked_pieces(
     for one in source.schema:
         at, parts = 0, []
         for piece in columns.get(one.name) or [pa.chunked_array([pa.nulls(rows)])]:
-            parts.append(_cast_piece(piece, one, one.name in keys, at, reasons))
+            parts.append(cast_piece(piece, one, one.name in keys, at, reasons))
             at += len(piece)
         chunks = [chunk for part in parts for chunk in part.chunks]
         made.append(pa.chunked_array(chunks, to_arrow(one.dtype)))
@@ -116,121 +96,6 @@ def _right(
         right[list(reasons)] = False
         table = table.filter(pa.array(right))
     return table, reasons
-
-
-def _cast_piece(
-    values: pa.ChunkedArray | list[Any], field: Field, is_key: bool, at: int, reasons: dict[int, str]
-) -> pa.ChunkedArray:
-    """A piece of a column cast; where its types are too many for one cast, by halving."""
-    if isinstance(values, list):
-        if field.dtype in (Float32, Float64):
-            values = [float(one) if type(one) is int and -FLOATED < one < FLOATED else one for one in values]
-        kinds = {_kind(one) for one in values} - {NoneType}
-        if len(kinds) > 1:
-            return _cast_by_kind(values, kinds, field, is_key, at, reasons)
-    column = values if isinstance(values, pa.ChunkedArray) else as_column(values)
-    if column is not None and not (isinstance(values, list) and MIXED in kinds):
-        try:
-            return _cast_rows(column, _cast_of(column.type, field, is_key=is_key), field, at, reasons)
-        except RequestError:
-            pass
-    if len(values) == 1:
-        (value,) = values.to_pylist() if isinstance(values, pa.ChunkedArray) else values
-        if value is not None:
-            reasons.setdefault(at, _misfit(field, value))
-        return pa.chunked_array([pa.nulls(1, to_arrow(field.dtype))])
-    half = len(values) // 2
-    parts = [
-        _cast_piece(values[:half], field, is_key, at, reasons),
-        _cast_piece(values[half:], field, is_key, at + half, reasons),
-    ]
-    return pa.chunked_array([chunk for part in parts for chunk in part.chunks], to_arrow(field.dtype))
-
-
-def _cast_by_kind(
-    values: list[Any], kinds: set[Any], field: Field, is_key: bool, at: int, reasons: dict[int, str]
-) -> pa.ChunkedArray:
-    """Python values cast, each kind by itself: Arrow would make a 1 of True beside a 2."""
-    casts, order = [], []
-    for kind in kinds:
-        places = [place for place, one in enumerate(values) if _kind(one) == kind]
-        wrong: dict[int, str] = {}
-        casts.append(_cast_piece([values[place] for place in places], field, is_key, 0, wrong))
-        for row, reason in wrong.items():
-            reasons.setdefault(at + places[row], reason)
-        order += places
-    whole = pa.chunked_array([chunk for cast in casts for chunk in cast.chunks], to_arrow(field.dtype))
-    back = np.full(len(values), -1, np.int64)
-    back[order] = np.arange(len(order))
-    return whole.take(pa.array(back, mask=back < 0))
-
-
-def _kind(value: Any) -> Any:
-    """What of Python values can be one Arrow column."""
-    if not isinstance(value, list):
-        return type(value)
-    kinds = {type(one) for one in value} - {NoneType}
-    return MIXED if bool in kinds and len(kinds) > 1 else list
-
-
-def _misfit(field: Field, value: Any) -> str:
-    shown = repr(value)
-    return f"{field.name!r}: {shown if len(shown) <= 80 else shown[:79] + '…'} is no {field.dtype} without loss"
-
-
-def _cast_of(kind: pa.DataType, field: Field, *, is_key: bool) -> Cast:
-    """How a column becomes one of its declared type, where one of its type can.
-
-    Raises:
-        RequestError: no value of that type can be one of the declared type.
-    """
-    target, found = to_arrow(field.dtype), from_arrow(kind)
-    if pa.types.is_null(kind) or (isinstance(field.dtype, Array) and _is_list_of_nothing(kind)):
-        return lambda column: column.cast(target)
-    whole = field.dtype in (Int32, Int64)
-    if found is None or not (
-        fits(found, field.dtype)
-        or (is_key and fits_key(found, field.dtype))
-        or (whole and found in (Float32, Float64))  # pandas keeps whole numbers with nulls among them so
-        or (field.dtype == UnixTimestamp and found == String)  # JSON has no instants
-    ):
-        raise RequestError(
-            f"column {field.name!r} is {found or kind}, and the source declares {field.dtype}.",
-            hint=f"make its values {field.dtype}, or change the source's schema and apply it.",
-            column=field.name,
-        )
-    if whole or is_key or field.dtype == UnixTimestamp:
-        return lambda column: cast_keys(column, field.dtype, field.name)
-    if isinstance(field.dtype, Decimal) and found in (Int32, Int64):
-        wide = pa.decimal128(38, field.dtype.scale)  # Arrow asks for room for the largest number, whatever is there
-        return lambda column: column.cast(wide).cast(target)
-    # A float is what a number is rounded to: that is what declaring one says.
-    safe = field.dtype not in (Float32, Float64)
-    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return lambda column: column.cast(plain).cast(target, safe=safe)
-
-
-def _is_list_of_nothing(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) and pa.types.is_null(kind.value_type))
-
-
-def _cast_rows(column: pa.ChunkedArray, cast: Cast, field: Field, at: int, reasons: dict[int, str]) -> pa.ChunkedArray:
-    """A column cast; values that cannot be are null, and noted. They are found by halving."""
-    try:
-        return cast(column)
-    except (RequestError, pa.ArrowException):
-        if not len(column):
-            return pa.chunked_array([pa.nulls(0, to_arrow(field.dtype))])
-        if len(column) == 1:
-            if column[0].is_valid:
-                reasons.setdefault(at, _misfit(field, column[0].as_py()))
-            return pa.chunked_array([pa.nulls(1, to_arrow(field.dtype))])
-    half = len(column) // 2
-    parts = [
-        _cast_rows(column.slice(0, half), cast, field, at, reasons),
-        _cast_rows(column.slice(half), cast, field, at + half, reasons),
-    ]
-    return pa.chunked_array([chunk for part in parts for chunk in part.chunks], to_arrow(field.dtype))
 
 
 def _note_missing(table: pa.Table, needed: list[str], reasons: dict[int, str]) -> None:

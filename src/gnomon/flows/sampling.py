@@ -4,51 +4,97 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from gnomon.contracts.engine import Engine
 from gnomon.contracts.log import Logs
+from gnomon.contracts.online import OnlineStore
 from gnomon.contracts.registry import Snapshot
+from gnomon.definitions.codec import fingerprint
 from gnomon.definitions.sources import PushSource
 from gnomon.definitions.views import FeatureView
+from gnomon.errors import BackendError
+from gnomon.flows.feeds import feed_of
 from gnomon.flows.logged import Logged
 from gnomon.flows.read import Reader
 from gnomon.flows.responses import OnlineResponse
 from gnomon.plan.questions import EventsQuestion, ViewQuestion
 from gnomon.plan.references import Features, resolve
 
-__all__ = ["sampled"]
+__all__ = ["Sample", "Sampler"]
 
 LATELY = 20
 """For each entity wanted, so many of the log's last events are looked at."""
 READ_TOGETHER = 1_000
 
 
-def sampled(
-    snapshot: Snapshot, engine: Engine, logs: Logs, reader: Reader, features: Features, count: int, seed: int
-) -> Iterator[OnlineResponse]:
-    """Answers about entities drawn at random, view by view.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A sample of answers.
+
+    Args:
+        responses: the answers.
+        unread: the views that cannot be read, as their definition changed since they were loaded.
+    """
+
+    responses: tuple[OnlineResponse, ...]
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampler:
+    """The parts that sampling works with.
 
     Args:
         snapshot: the definitions.
         engine: reads history.
         logs: what was pushed.
-        reader: answers.
-        features: references, or a service; nothing for all views that are online.
-        count: so many entities of each view.
-        seed: another one gives others.
-
-    Raises:
-        RequestError: a view is not online.
+        store: has what is online.
+        reader: reads it.
     """
-    for question in _questions(snapshot, features):
+
+    snapshot: Snapshot
+    engine: Engine
+    logs: Logs
+    store: OnlineStore
+    reader: Reader
+
+    def sample(self, features: Features, count: int, seed: int) -> Sample:
+        """Answers about entities drawn at random, view by view.
+
+        Args:
+            features: references, or a service; nothing for all views that are online.
+            count: so many entities of each view.
+            seed: another one gives others.
+
+        Raises:
+            RequestError: a view is not online.
+            BackendError: the store cannot be read.
+        """
+        responses: list[OnlineResponse] = []
+        unread: list[str] = []
+        for question in _questions(self.snapshot, features):
+            try:
+                responses += self._answers(question, _drawn(question.view, self.engine, self.logs, count, seed))
+            except BackendError:
+                if not self._is_older(question.view):
+                    raise
+                unread.append(question.view.id)
+        return Sample(responses=tuple(responses), unread=tuple(unread))
+
+    def _answers(self, question: ViewQuestion, keys: pa.Table) -> Iterator[OnlineResponse]:
         view = question.view
         asked = [f"{view.id}:{feature}" for feature, _ in question.features]
-        keys = _drawn(view, engine, logs, count, seed)
         for start in range(0, len(keys) if view.entity_columns else 1, READ_TOGETHER):
             some = keys.slice(start, READ_TOGETHER).to_pydict() if view.entity_columns else [{}]
-            yield reader.read(snapshot, asked, some, full_feature_names=True, known_through=True)
+            yield self.reader.read(self.snapshot, asked, some, full_feature_names=True, known_through=True)
+
+    def _is_older(self, view: FeatureView) -> bool:
+        """Whether what is online is of another definition of a view."""
+        mark = feed_of(self.snapshot.project, view, self.engine, self.store).mark()
+        return mark is not None and mark.fingerprint != fingerprint(view)
 
 
 def _questions(snapshot: Snapshot, features: Features) -> Sequence[ViewQuestion]:

@@ -28,7 +28,7 @@ from gnomon.plan.events import KNOWN, POSITION
 from gnomon.plan.questions import EventsQuestion, Through
 from gnomon.types import to_arrow
 
-__all__ = ["Served", "bounds_of", "raised", "served"]
+__all__ = ["Served", "bounds_of", "encoded_keys", "raised", "served"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -66,9 +66,13 @@ class Served:
         """How far each knew the log."""
         return np.array([one.position or 0 for one in self.through], np.int64)
 
+    def different_keys(self) -> pa.Table | None:
+        """Each key once; None for a view without entities."""
+        return self.keys.group_by(self.keys.column_names).aggregate([]) if self.view.entity_columns else None
+
     def encoded(self) -> list[bytes | None]:
         """The key of each entity as bytes; None where a part is null."""
-        return _encoded(self.view, self.keys, len(self))
+        return encoded_keys(self.view, self.keys, len(self))
 
 
 def served(catalog: Catalog, responses: Iterable[OnlineResponse]) -> Iterator[Served]:
@@ -80,7 +84,7 @@ def served(catalog: Catalog, responses: Iterable[OnlineResponse]) -> Iterator[Se
     """
     parts: dict[tuple[str, tuple[str, ...]], list[Served]] = {}
     for response in responses:
-        tokens = response.known_through
+        _ = response.known_through  # or it was not asked for
         for of, given, answer in parts_of(response):
             view = catalog.view(of.view)
             types = {one.name: one.dtype for one in view.schema}
@@ -93,7 +97,7 @@ def served(catalog: Catalog, responses: Iterable[OnlineResponse]) -> Iterator[Se
                 view=view,
                 keys=pa.table(keys) if keys else pa.table({}),
                 at=np.full(len(response), response.at, np.int64),
-                through=[token.views[of.view] for token in tokens],
+                through=answer.through or [],
                 values=pa.table(values, names=list(of.features)),
                 statuses={name: answer.statuses(place) for place, name in enumerate(of.features)},
             )
@@ -144,18 +148,19 @@ def _own_events(
 ) -> dict[bytes | None, list[tuple[int, int]]]:
     """(position, known time) of each entity's own events in a stretch of the log, in order."""
     view, prefix = answers.view, logs.log(source).prefix(until)
-    keys = answers.keys.group_by(answers.keys.column_names).aggregate([]) if view.entity_columns else None
+    keys = answers.different_keys()
     found: dict[bytes | None, list[tuple[int, int]]] = {}
     for batch in engine.events(EventsQuestion(view=view, logs={source: prefix}, keys=keys, places=True)):
         columns = pa.Table.from_batches([batch])
-        encoded = _encoded(view, columns, len(batch))
+        encoded = encoded_keys(view, columns, len(batch))
         for key, position, known in zip(encoded, batch[POSITION].to_pylist(), batch[KNOWN].to_pylist(), strict=True):
             if position is not None and position > since:
                 found.setdefault(key, []).append((position, known))
     return {key: sorted(some) for key, some in found.items()}
 
 
-def _encoded(view: FeatureView, table: pa.Table, count: int) -> list[bytes | None]:
+def encoded_keys(view: FeatureView, table: pa.Table, count: int) -> list[bytes | None]:
+    """The keys of a table's rows as bytes; None where a part is null."""
     if not view.entity_columns:
         return [b""] * count
     columns = [table[one.name].combine_chunks() for one in view.entity_columns]

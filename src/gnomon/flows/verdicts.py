@@ -101,11 +101,13 @@ class VerifyReport:
     Args:
         views: a verdict per view.
         differences: the first hundred answers that do not agree, disagreements first.
+        unread: the views that cannot be read online, as their definition changed since they were loaded.
         questions: how many questions history was asked.
     """
 
     views: tuple[ViewVerdict, ...]
     differences: tuple[Difference, ...] = ()
+    unread: tuple[str, ...] = ()
     questions: int = 0
 
     @property
@@ -150,18 +152,20 @@ class VerifyReport:
             "filled": self.filled,
             "lagging": self.lagging,
             "causes": self.causes,
+            "unread": list(self.unread),
             "questions": self.questions,
             "views": [asdict(one) for one in self.views],
             "differences": [asdict(one) for one in self.differences],
         }
 
     def __str__(self) -> str:
-        if not self.compared:
-            return "Nothing to verify: no entity was found."
         lines = [
             f"{self.agreed} of {self.compared} answers are what history gives again, bit by bit "
             f"({self.filled:.0%} not empty; {self.questions} questions)."
         ]
+        if not self.compared:
+            lines = ["Nothing to verify: no entity was found."] if not self.unread else []
+        lines += [f"{view} cannot be read: its definition changed since it was loaded." for view in self.unread]
         lines += [f"  {_lag_of(one)}" for one in self.views if one.lagging]
         lines += [f"  {count} × {cause}: {CAUSES[cause]}" for cause, count in self.causes.items()]
         return "\n".join([*lines, *(f"  {one}" for one in self.differences[:3])])

@@ -6,7 +6,7 @@ Verifier(snapshot, …).verify([store.get_online_features(…, known_through=Tru
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -24,14 +24,16 @@ from gnomon.core.bits import Bools, differing
 from gnomon.core.columns import as_numpy
 from gnomon.core.marks import Mark
 from gnomon.definitions.codec import fingerprint
-from gnomon.definitions.sources import FileSource, PushSource, file_sources
+from gnomon.definitions.sources import PushSource, file_sources
+from gnomon.definitions.views import FeatureView
 from gnomon.flows.feeds import feed_of
 from gnomon.flows.responses import OnlineResponse, Status
-from gnomon.flows.served import Served, bounds_of, raised, served
-from gnomon.flows.training import get_historical_features
+from gnomon.flows.served import Served, bounds_of, encoded_keys, raised, served
+from gnomon.flows.statuses import counting_inputs, of_rows, of_windows
+from gnomon.flows.training import TrainingSet, get_historical_features
 from gnomon.flows.verdicts import Cause, Difference, VerifyReport, ViewVerdict, explaining, merged
 from gnomon.plan.known_through import KnownThrough
-from gnomon.plan.questions import NO_ROWS, Through
+from gnomon.plan.questions import NO_ROWS, EventsQuestion, Through
 
 __all__ = ["Verifier"]
 
@@ -64,11 +66,12 @@ class Verifier:
     clock: Clock
     expires: bool = False
 
-    def verify(self, responses: Iterable[OnlineResponse]) -> VerifyReport:
+    def verify(self, responses: Iterable[OnlineResponse], unread: tuple[str, ...] = ()) -> VerifyReport:
         """Hold answers against history.
 
         Args:
             responses: read with `known_through=True`.
+            unread: views that could not be read.
 
         Raises:
             RequestError: one was read without.
@@ -84,7 +87,9 @@ class Verifier:
             differences += one.differences()
             questions += one.questions
         differences.sort(key=lambda one: one.cause != "disagreement")
-        return VerifyReport(views=tuple(verdicts), differences=tuple(differences[:MOST_KEPT]), questions=questions)
+        return VerifyReport(
+            views=tuple(verdicts), differences=tuple(differences[:MOST_KEPT]), unread=unread, questions=questions
+        )
 
 
 class _OneView:
@@ -138,21 +143,79 @@ class _OneView:
         return iter([Through(end=whole.end, known=max(whole.end, whole.started))] * len(answers))
 
     @cached_property
+    def _groups(self) -> dict[Through, list[int]]:
+        """The answers, by which rows they knew."""
+        return bounds_of(self._answers, raised(self._answers, self._parts.engine, self._parts.logs))
+
+    @cached_property
     def _again(self) -> pa.Table:
         """The answers made again of the rows they knew."""
-        answers = self._answers
-        groups = bounds_of(answers, raised(answers, self._parts.engine, self._parts.logs))
-        made = [self._asked(places, through) for through, places in groups.items()]
-        order = np.argsort(np.concatenate([np.array(places) for places in groups.values()]))
-        return pa.concat_tables(made).take(pa.array(order)) if made else answers.values
+        return self._put_together([self._asked(places, through) for through, places in self._groups.items()])
 
     @cached_property
     def _then(self) -> pa.Table:
         """The answers as they would be if all that was known then had been applied."""
         return self._asked(range(len(self._answers)), None)
 
+    @cached_property
+    def _expected(self) -> Mapping[str, Sequence[Status]]:
+        """The statuses that go with the answers made again."""
+        answers, again = self._answers, self._again
+        if self._view.aggregations:
+            counting, names = counting_inputs(self._view, answers.features)
+            nulls = any(again[name].null_count for name in names)
+            counts = self._counted(counting, names) if counting is not None and nulls else None
+            return of_windows(answers.encoded(), again, counts, names)
+        found = [Status.NOT_FOUND] * len(answers)
+        for through, places in self._groups.items():
+            for place, status in zip(places, self._of_rows(through, places), strict=True):
+                found[place] = status
+        return {name: list(map(_with_value, found, again[name].is_valid().to_pylist())) for name in answers.features}
+
+    def _of_rows(self, through: Through, places: Sequence[int]) -> list[Status]:
+        """Whether there are rows, of those that some answers knew."""
+        self.questions += 1
+        answers, source = self._answers, self._view.source
+        logs = {}
+        if isinstance(source, PushSource):
+            logs[source.name] = self._parts.logs.log(source.name).prefix(through.position)
+        question = EventsQuestion(
+            view=self._view, logs=logs, end=through.end, known=through.known, keys=answers.different_keys()
+        )
+        events = (
+            (encoded_keys(self._view, pa.Table.from_batches([batch]), len(batch)), batch)
+            for batch in self._parts.engine.events(question)
+        )
+        keys, at = answers.encoded(), answers.at.tolist()
+        return of_rows(self._view, [keys[place] for place in places], [at[place] for place in places], events)
+
+    def _counted(self, counting: FeatureView, names: Mapping[str, str]) -> pa.Table:
+        """How many values sums add up, of the rows that the answers knew."""
+        made = []
+        for through, places in self._groups.items():
+            asked = self._question(places, through)
+            (part,) = asked.question.views
+            counts = tuple(names.values())
+            part = replace(part, view=counting, features=tuple((name, name) for name in counts))
+            question = replace(asked.question, views=(part,), order=counts)
+            made.append(self._parts.engine.training_set(asked.narrow, question).read_all())
+        return self._put_together(made)
+
+    def _put_together(self, made: Sequence[pa.Table]) -> pa.Table:
+        """Tables of the groups' answers, in the order of all."""
+        if not made:
+            return self._answers.values
+        order = np.argsort(np.concatenate([np.array(places, np.int64) for places in self._groups.values()]))
+        return pa.concat_tables(made).take(pa.array(order))
+
     def _asked(self, places: Sequence[int], through: Through | None) -> pa.Table:
         """Training's answers for some places, from some rows or from all known by each instant."""
+        asked = self._question(places, through)
+        found = self._parts.engine.training_set(asked.narrow, asked.question).read_all()
+        return found.rename_columns(self._answers.features)
+
+    def _question(self, places: Sequence[int], through: Through | None) -> TrainingSet:
+        """What history is asked for some places."""
         self.questions += 1
         answers, parts, view = self._answers, self._parts, self._view
         taken = pa.array(places, pa.int64())
@@ -170,16 +233,17 @@ class _OneView:
                 full_feature_names=True,
                 logs=parts.logs,
             )
-        question = asked.question if through is None else replace(asked.question, through={view.id: through})
-        return parts.engine.training_set(asked.narrow, question).read_all().rename_columns(answers.features)
+        return (
+            asked if through is None else replace(asked, question=replace(asked.question, through={view.id: through}))
+        )
 
     @cached_property
     def _differ(self) -> dict[str, Bools]:
         """Of each feature, which answers history does not give again."""
         answers, found = self._answers, {}
         for name in answers.features:
-            expected = np.where(self._never, self._changed(name, self._then), self._changed(name, self._again))
-            found[name] = expected | self._misstated(name)
+            wrong = self._changed(name, self._again) | self._misstated(name)
+            found[name] = np.where(self._never, self._changed(name, self._then), wrong)
         return found
 
     @cached_property
@@ -191,10 +255,9 @@ class _OneView:
         return differing(self._answers.values[name], made[name])
 
     def _misstated(self, name: str) -> Bools:
-        """Where a status says that there is a value and there is none, or the other way round."""
-        present = np.array([one is Status.PRESENT for one in self._answers.statuses[name]], np.bool_)
-        there: Bools = as_numpy(self._answers.values[name].combine_chunks().is_valid())
-        return np.not_equal(present, there)
+        """Where a status is another than history gives."""
+        pairs = zip(self._answers.statuses[name], self._expected[name], strict=True)
+        return np.array([one is not other for one, other in pairs], np.bool_)
 
     @cached_property
     def _never(self) -> Bools:
@@ -217,7 +280,7 @@ class _OneView:
 
     def _cause(self, name: str, place: int) -> Cause:
         """Why an answer is not what history gives."""
-        if self._never[place]:
+        if self._never[place] and not self._has_gaps:
             return "not loaded"
         if self._other_version:
             return "other version"
@@ -231,9 +294,7 @@ class _OneView:
             return "expired"
         if not self._view.aggregations and self._is_ahead(name, place):
             return "not loaded"
-        if mark is None and isinstance(self._view.source, FileSource) and self._has_gaps:
-            return "store lag"
-        return "disagreement"
+        return "store lag" if self._has_gaps else "disagreement"
 
     def _is_ahead(self, name: str, place: int) -> bool:
         """Whether rows are there already, and what says how far the table has got is not: a load was running."""
@@ -251,8 +312,9 @@ class _OneView:
 
     @cached_property
     def _has_gaps(self) -> bool:
-        """Whether the last load was of a span of time, with something left out before it."""
-        return self._last_run is not None and self._last_run.start is not None
+        """Whether a row view of files was last loaded of a span of time, with something left out before it."""
+        fed = self._view.aggregations or isinstance(self._view.source, PushSource)
+        return not fed and self._last_run is not None and self._last_run.start is not None
 
     @cached_property
     def _other_version(self) -> bool:
@@ -308,3 +370,8 @@ class _OneView:
             cause=self._cause(name, place),
             explain=explaining(feature, entity, at, token),
         )
+
+
+def _with_value(of_row: Status, there: bool) -> Status:
+    """The status of a value in a row."""
+    return Status.NULL_VALUE if of_row is Status.PRESENT and not there else of_row

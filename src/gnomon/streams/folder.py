@@ -55,9 +55,10 @@ class FolderStream:
 
     def poll(self, room: Room) -> list[Messages]:
         """The next rows of the first file that has some."""
-        for path in self._paths():
-            name = path.relative_to(self._folder).as_posix()
-            if messages := self._next(name, path, room):
+        paths = {path.relative_to(self._folder).as_posix(): path for path in self._paths()}
+        known = self._positions() if paths.keys() - self._files.keys() - self._sizes.keys() else {}
+        for name, path in paths.items():
+            if messages := self._next(name, path, known.get(name, -1), room):
                 self._at_end = False
                 return [messages]
         if self._at_end:  # nothing came since the last look either
@@ -91,14 +92,14 @@ class FolderStream:
         found = (path for path in self._folder.rglob("*") if path.name.lower().endswith(LINES + ROWS))
         return sorted(path for path in found if not path.name.startswith((".", "_")))
 
-    def _next(self, name: str, path: Path, room: Room) -> Messages | None:
+    def _next(self, name: str, path: Path, known: int, room: Room) -> Messages | None:
         stat = path.stat()
         now = stat.st_size, stat.st_mtime_ns
         if self._sizes.get(name) == now:
             return None
         try:
             if name not in self._files:
-                self._files[name] = _opened(path, self._positions().get(name, -1) + 1)
+                self._files[name] = _opened(path, known + 1)
             read = self._files[name].read(room)
         except (OSError, EOFError, pa.ArrowException) as wrong:
             self._tell(f"{path} cannot be read, and is left out until it changes: {wrong}")

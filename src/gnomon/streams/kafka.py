@@ -128,6 +128,8 @@ class KafkaStream:
         self._mine: dict[int, _Mine] = {}
         self._subscribed = self._joined = False
         self._heard = _Heard()
+        self._fence: tuple[Any, float] | None = None
+        self._session = int(reading.options.get("session.timeout.ms", SESSION_MS))
         self._batch, self._size = _Batch(), LARGE
 
     def open(self) -> None:
@@ -144,11 +146,13 @@ class KafkaStream:
 
     def poll(self, room: Room) -> list[Messages]:
         """The next messages: one that is waited for, and those that come soon after it."""
+        self._settle()
         self._check_mine()
         batch = self._batch  # what came before an error is still there
         if not batch.count:
             batch.take(self._sorted_out(self._consume(1, room.wait)))
         self._raise_heard()
+        batch = self._batch  # another, if this worker has just joined anew
         if not batch.count and self._heard.down:
             self._ask_whether_back()
         deadline = time.monotonic() + room.linger
@@ -160,7 +164,7 @@ class KafkaStream:
             batch.take(self._sorted_out(self._consume(most, left)))
             self._size = max(batch.size / batch.count, 64.0)
         self._raise_heard()
-        self._batch = _Batch()
+        batch, self._batch = self._batch, _Batch()
         for partition, (offsets, _, _) in batch.parts.items():
             if partition in self._mine:
                 self._mine[partition].last = max(offsets[-1], self._mine[partition].last)
@@ -175,6 +179,8 @@ class KafkaStream:
 
     def ends(self) -> Mapping[str, int]:
         """Where partitions end: as the broker last told of one's own, or asked of all."""
+        if self._fence is not None:
+            return {}
         if not self._subscribed:
             return {self._name(partition): high - 1 for partition, (_, high) in self._ends_by_asking().items()}
         found = {}
@@ -232,10 +238,9 @@ class KafkaStream:
     def _opened(self) -> Any:
         if self._consumer is None:
             worker = self._reading.worker
-            session = int(self._told.get("session.timeout.ms", SESSION_MS))
             told = {
-                "session.timeout.ms": session,
-                "heartbeat.interval.ms": max(session // 4, 1),
+                "session.timeout.ms": self._session,
+                "heartbeat.interval.ms": max(self._session // 4, 1),
                 **self._told,
                 "group.id": self._group,
                 "enable.auto.commit": False,
@@ -381,7 +386,8 @@ class KafkaStream:
     def _raise_heard(self) -> None:
         heard = self._heard
         if heard.fatal is not None:
-            self._rejoin(heard.fatal)
+            self._fenced(heard.fatal)
+            return
         if heard.refused:
             raise self._refused(heard.refused)
         for partition in list(heard.gone):
@@ -390,20 +396,36 @@ class KafkaStream:
                 self._mine[partition].checked = False
         self._check_mine()
 
-    def _rejoin(self, fatal: Any) -> None:
-        """Join the group anew, if nobody else has this worker's name.
-
-        A broker that is killed while a named worker joins may remember half of that, and take its next try for a
-        worker that was replaced.
-        """
-        if not self._reading.worker or "fenced" not in fatal.str().lower() or self._has_rival():
+    def _fenced(self, fatal: Any) -> None:
+        """Step back, if another may have this worker's name; `_settle` finds out."""
+        if not self._reading.worker or "fenced" not in fatal.str().lower():
             raise self._failure(fatal)
         self.close()
         self._heard, self._batch = _Heard(), _Batch()
+        self._fence = fatal, time.monotonic()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Join the group anew, once nobody has this worker's name.
+
+        A broker that is killed while a named worker joins may remember half of that, and take its next try for a
+        worker that was replaced. What it remembers goes when a session ends; another worker stays.
+        """
+        if self._fence is None:
+            return
+        fatal, since = self._fence
+        wait = 2 * self._session / 1_000 + 2
+        if self._is_name_taken():
+            if time.monotonic() - since > wait:
+                raise self._failure(fatal)
+            raise BrokerAway(
+                f"{self._source.where} says that another is named {self._reading.worker!r}; {wait:g} s will show.",
+                hint="give each worker a name of its own, or none.",
+            )
+        self._fence = None
         self._subscribe()
 
-    def _has_rival(self) -> bool:
-        """Whether the group has a member of this worker's name that is not this worker."""
+    def _is_name_taken(self) -> bool:
         try:
             admin = AdminClient(self._told, logger=_log)  # what it promises ends with it
             (told,) = admin.describe_consumer_groups([self._group], request_timeout=PATIENCE).values()
@@ -412,8 +434,7 @@ class KafkaStream:
             raise self._failure(wrong.args[0]) from wrong
         except TimeoutError as wrong:
             raise self._failure(KafkaError(KafkaError._TIMED_OUT)) from wrong
-        named = [one.client_id for one in members if one.group_instance_id == self._reading.worker]
-        return any(one != self._told["client.id"] for one in named)
+        return any(one.group_instance_id == self._reading.worker for one in members)
 
     def _ask_whether_back(self) -> None:
         try:

@@ -8,6 +8,7 @@ one takes its place under a new number, so that a reader who knows the old one b
 
 from __future__ import annotations
 
+import random
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -146,7 +147,7 @@ def laid_out(shape: Shape, entity: bytes, records: Records, *, applied: int, new
         newest: the instant from which on answers are wanted, µs: events that count in no window by then are left out.
     """
     ledger = Ledger(shape, entity)
-    ledger.head = Head(ledger.still_counting(records, newest), applied, newest)
+    ledger.head = Head(ledger.still_counting(records, newest), applied, newest, next_chunk=_first_chunk())
     ledger.changed = True
     ledger.seal()
     ledger.settle()
@@ -172,6 +173,8 @@ class Ledger:
         """See the head; whether there is one."""
         (raw,) = yield [head_key(self.entity)]
         self.head = Head.from_bytes(self.shape, raw)
+        if raw is None:
+            self.head.next_chunk = _first_chunk()
         return raw is not None
 
     def take(self, new: Incoming) -> Fetch:
@@ -390,6 +393,11 @@ class Ledger:
             if at is not None:
                 self._put_back(place, chunk.without(at))
                 return
+
+
+def _first_chunk() -> int:
+    """The number that a ledger's chunks begin with: who saw another ledger of the entity finds none of his here."""
+    return random.getrandbits(31)
 
 
 NEVER_BEFORE = -(1 << 63)

@@ -21,7 +21,7 @@ from gnomon.core.ledger.layouts import is_numeric, is_placed, layout_of
 from gnomon.core.ledger.records import Records
 from gnomon.core.ledger.shape import Job, Lane, Shape
 from gnomon.core.ledger.stretches import Stretch, Stretches
-from gnomon.core.ledger.summary import Summary
+from gnomon.core.ledger.summary import Span, Summary
 from gnomon.core.windows import Window
 
 __all__ = ["Look", "Reading"]
@@ -110,25 +110,28 @@ class Reading:
         found: list[Any] = [None] * self._count
         records = look.head.records
         ends = [records.between(seen.old, seen.new) for seen in look.seen]
+        tails: list[list[Stretch]] = [[(records, start, stop)] if start < stop else [] for start, stop in ends]
+        alike: dict[tuple[int, tuple[int, ...]], tuple[list[Stretch], list[Span]]] = {}
         for number, lane, answers, _ in self._groups:
-            stretches = self._stretches(look, chunks, number, lane, ends[number])
+            some, rows = tails[number], list[Span]()
+            if look.places:
+                key = number, look.places[number, lane]
+                if key not in alike:
+                    alike[key] = self._between(look, chunks, *key)
+                some, rows = alike[key]
+                some = some + tails[number]
+            stretches = Stretches(lane, some, look.summary, rows)
             for place, answer in answers:
                 found[place] = answer(stretches)
         return found
 
-    def _stretches(
-        self, look: Look, chunks: Mapping[int, Records], number: int, lane: Lane, ends: tuple[int, int]
-    ) -> Stretches:
-        seen, summary = look.seen[number], look.summary
-        tail: list[Stretch] = [(look.head.records, *ends)] if ends[0] < ends[1] else []
-        if not look.places:
-            return Stretches(lane, tail, summary, ())
-        places = look.places[number, lane]
-        some: list[Stretch] = []
-        for place in places:
-            records = chunks[summary.chunks[place]]
-            some.append((records, *records.between(seen.old, seen.new)))
-        return Stretches(lane, some + tail, summary, _gaps(seen.inner, places))
+    def _between(
+        self, look: Look, chunks: Mapping[int, Records], number: int, places: Sequence[int]
+    ) -> tuple[list[Stretch], list[Span]]:
+        """What a window sees of the chunks at some places; and of which others rows are enough."""
+        seen, numbers = look.seen[number], look.summary.chunks
+        some = [(chunks[numbers[place]], *chunks[numbers[place]].between(seen.old, seen.new)) for place in places]
+        return some, [look.summary.span(one) for one in _gaps(seen.inner, places)]
 
     def _wants(self, lane: Lane, jobs: Sequence[tuple[int, Job]]) -> list[Callable[[Look, Seen], Iterable[int]]]:
         """What chunks jobs need besides those at a window's ends."""

@@ -51,9 +51,9 @@ class Job:
     windows: tuple[Window, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Lane:
-    """What an aggregation looks at: a column of the events that a condition selects.
+    """What an aggregation looks at: a column of the events that a condition selects. A shape has each lane once.
 
     Args:
         place: the field of the column; None for the events themselves.
@@ -142,12 +142,22 @@ class Shape:
 
     def lane(self, job: Job) -> Lane:
         """What a job looks at."""
+        found = self._lanes.get((job.column, job.where))
+        if found is None:
+            found = self._lanes[job.column, job.where] = self._lane(job)
+        return found
+
+    def _lane(self, job: Job) -> Lane:
         need = self.condition_flag(job.where) if job.where else 0
         if not job.column:
             return Lane(None, Int64, need, 0)
         place = [name for name, _ in self.columns].index(job.column)
         dtype = self.columns[place][1]
         return Lane(self.first_field + place, dtype, need | self.there_flag(place), self.finite_flag(place))
+
+    @cached_property
+    def _lanes(self) -> dict[tuple[str, str], Lane]:
+        return {}
 
     def there_flag(self, place: int) -> int:
         """The flag that a column is not null."""
@@ -196,6 +206,18 @@ class Shape:
             return None
         others = [window.exits() for window in self.windows if window.width is not None]
         return lambda event: max([window.enter(event) for window in lifetimes] + [leave(event) for leave in others])
+
+    @cached_property
+    def kept(self) -> int | None:
+        """So long (µs) after it happened an event counts in some window at least; None for ever."""
+        widths = [None if window.width is None else window.width + window.shift for window in self.windows]
+        return None if None in widths else max((one for one in widths if one is not None), default=0)
+
+    @cached_property
+    def reach(self) -> int | None:
+        """So far (µs) back of an instant an event can lie and count; None where there is no such bound."""
+        reaches = [window.reach for window in self.windows]
+        return None if None in reaches else max((one for one in reaches if one is not None), default=0)
 
     @cached_property
     def id(self) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from gnomon.core.aggregations.base import Event
 from gnomon.core.ledger.records import Records
 from gnomon.core.ledger.shape import Lane
-from gnomon.core.ledger.summary import Summary
+from gnomon.core.ledger.summary import Span, Summary
 
 __all__ = ["Stretch", "Stretches"]
 
@@ -26,13 +26,13 @@ class Stretches:
         lane: the lane.
         some: the stretches, in order of time.
         summary: the summary.
-        rows: places of the chunks of which the summary is enough.
+        rows: the chunks of which the summary is enough.
     """
 
     lane: Lane
     some: list[Stretch]
     summary: Summary
-    rows: Sequence[range]
+    rows: Sequence[Span]
     _numbers: list[Any] | None = None
     _finite: bool | None = None
     _count: int = -1
@@ -96,14 +96,13 @@ class Stretches:
 
     def column(self, place: int, wide: int | None = None) -> list[Any]:
         """Numbers of a column of the summary that together stand for those chunks."""
-        found: list[Any] = []
-        for rows in self.rows:
-            found += self.summary.numbers(place, rows, wide)
-        return found
+        if len(self.rows) == 1:
+            return self.summary.numbers(place, self.rows[0], wide)
+        return [one for span in self.rows for one in self.summary.numbers(place, span, wide)]
 
     def states(self, place: int) -> list[bytes]:
         """The states that the summary keeps for those chunks."""
-        return [state for rows in self.rows for state in self.summary.states(place, rows)]
+        return [state for span in self.rows for state in self.summary.states(place, span)]
 
     def events(self) -> Iterable[Event]:
         """The events of the records."""

@@ -10,15 +10,35 @@ import struct
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from gnomon.core.ledger.layouts import Layout, layout_of
 from gnomon.core.ledger.rows import Row, Rows, block_of
 from gnomon.core.ledger.shape import Shape
 
-__all__ = ["Summary"]
+__all__ = ["Span", "Summary"]
 
 _HEAD = struct.Struct("<IIQ")
+
+
+class Span(NamedTuple):
+    """Neighbouring chunks: those before the first whole block, the blocks, those after the last.
+
+    Args:
+        start: the place of the first chunk.
+        stop: the place after the last one before the blocks.
+        low: the place of the first block.
+        high: the place after the last one.
+        again: the place of the first chunk after the blocks.
+        end: the place after the last chunk.
+    """
+
+    start: int
+    stop: int
+    low: int
+    high: int
+    again: int
+    end: int
 
 
 class Summary:
@@ -62,30 +82,36 @@ class Summary:
         """The places of the chunks that may have events with old ≤ event time < new."""
         return bisect_left(self.lasts, old), bisect_left(self.firsts, new)
 
-    def numbers(self, place: int, chunks: range, wide: int | None = None) -> list[Any]:
+    def span(self, chunks: range) -> Span:
+        """Some neighbouring chunks, and the blocks that lie among them as a whole."""
+        low, high = -(-chunks.start // self._block), min(chunks.stop // self._block, self._blocks)
+        if low >= high:
+            return Span(chunks.start, chunks.stop, 0, 0, chunks.stop, chunks.stop)
+        return Span(chunks.start, low * self._block, low, high, high * self._block, chunks.stop)
+
+    def numbers(self, place: int, span: Span, wide: int | None = None) -> list[Any]:
         """Numbers of a column that together stand for some neighbouring chunks.
 
         Args:
             place: the column.
-            chunks: the chunks' places; none of them is wide.
+            span: the chunks; none of them is wide.
             wide: the column that says whether a block is; None where none can be.
         """
-        low, high = self._inside(chunks)
-        if low >= high or (wide is not None and any(self.blocks.column(wide, low, high))):
-            found: list[Any] = self._rows.column(place, chunks.start, chunks.stop).tolist()
+        start, stop, low, high, again, end = span
+        if wide is not None and low < high and any(self.blocks.column(wide, low, high)):
+            stop, low, high, again = end, 0, 0, end
+        found: list[Any] = self._rows.column(place, start, stop).tolist()
+        if low == high:
             return found
-        found = self._rows.column(place, chunks.start, low * self._block).tolist()
         found += self.blocks.column(place, low, high).tolist()
-        found += self._rows.column(place, high * self._block, chunks.stop).tolist()
+        found += self._rows.column(place, again, end).tolist()
         return found
 
-    def states(self, place: int, chunks: range) -> list[bytes]:
+    def states(self, place: int, span: Span) -> list[bytes]:
         """States of a job that together stand for some neighbouring chunks."""
-        states, (low, high) = self._rows.states(place), self._inside(chunks)
-        if low >= high:
-            return states[chunks.start : chunks.stop]
-        blocks = self.blocks.states(place)[low:high]
-        return [*states[chunks.start : low * self._block], *blocks, *states[high * self._block : chunks.stop]]
+        states, (start, stop, low, high, again, end) = self._rows.states(place), span
+        blocks = self.blocks.states(place)[low:high] if low < high else []
+        return [*states[start:stop], *blocks, *states[again:end]]
 
     def wide(self, chunks: range) -> bool:
         """Whether the records of any of some chunks are needed, whatever is asked."""
@@ -109,10 +135,6 @@ class Summary:
         fresh = [self._made(now, place) for place in range(first, whole if moved else min(last, whole))]
         blocks = self.blocks.replaced(first, self._blocks if moved else min(last, self._blocks), fresh)
         return _HEAD.pack(count, whole, len(made)) + made + blocks
-
-    def _inside(self, chunks: range) -> tuple[int, int]:
-        """The first block that lies inside some chunks as a whole, and the one after the last."""
-        return -(-chunks.start // self._block), min(chunks.stop // self._block, self._blocks)
 
     def _made(self, rows: Rows, block: int) -> Row:
         return block_of(self.layout, rows.rows(block * self._block, (block + 1) * self._block))
