@@ -34,6 +34,7 @@ REPORT = demo.DemoReport(folder=None, tables={}, scores=(), replay=REPLAY, onlin
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_from_the_raw_data_to_online_reads(installed: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = demo.run(tmp_path / "flights")
     last = {one.join: one for one in report.scores if one.service == "late_arrival"}

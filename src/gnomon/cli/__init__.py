@@ -52,7 +52,6 @@ PARTS = (
     ask.COMMANDS,
     check.COMMANDS,
     why.COMMANDS,
-    check.COMMANDS,
     project.LAST,
 )
 for command in (one for part in PARTS for one in part):

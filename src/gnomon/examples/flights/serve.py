@@ -44,7 +44,7 @@ class Replay:
         values: how many feature values were compared.
         present: how many of them are not null.
         differences: of each feature that differs anywhere, in how many values.
-        load_ms: median time to bring the online store up to an instant, all views.
+        load_ms: median time to bring the online store up to an instant, all views of the service.
         read_us: median time of a read of one flight, all features, in this process.
         answered: the flights' own columns beside the features as read online.
     """
@@ -114,7 +114,8 @@ def replay(
 
 
 def load(store: FeatureStore, clock: ManualClock, instant: int, *, anew: bool) -> float:
-    """Bring the online store up to an instant, in place of what an earlier replay left if `anew`; seconds it took."""
+    """Bring what the service reads up to an instant, in place of what was there if `anew`; seconds it took."""
+    views = sorted({part.view.name for part in store.get_feature_service(SERVICE).features})
     clock.set(instant)
     views = sorted({one.view.name for one in store.get_feature_service(SERVICE).features})
     began = time.perf_counter()
