@@ -16,7 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from feed_victims import KEYS, REFERENCES, Nursery, Place, definitions, events, failures, land, small_chunks, steps
+from feed_victims import (
+    KEYS,
+    REFERENCES,
+    STREAM,
+    Nursery,
+    Place,
+    definitions,
+    events,
+    failures,
+    land,
+    small_chunks,
+    steps,
+)
 from redis_server import Server, redis_server  # noqa: F401  (a fixture)
 
 from gnomon import FeatureStore
@@ -25,7 +37,7 @@ from gnomon.contracts.log import POSITION
 from gnomon.core.ledger.shape import Shape
 
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
-KILLS = int(os.environ.get("KILLS", 0)) or (100 if DEEP else 4)
+KILLS = 100 if DEEP else 3
 """So many of each kind on each store."""
 LOOKS = 5 if DEEP else 1
 """After so many kills somebody looks."""
@@ -207,12 +219,47 @@ def test_a_worker_is_killed(nursery: Nursery, place: Place, chance: random.Rando
         assert store.logs.log("s").position() == 60 * KILLS
 
 
+def test_a_worker_that_reads_redis_is_killed(
+    nursery: Nursery,
+    place: Place,
+    chance: random.Random,
+    redis_server: Server,  # noqa: F811
+) -> None:
+    redis = pytest.importorskip("redis")
+    with place.opened() as store, redis.Redis(port=redis_server.port) as client:
+        client.delete(STREAM)
+        store.apply(definitions(redis=f"redis://{redis_server.address}"), prune=True)
+        store.materialize_incremental()
+
+        def freed() -> None:
+            client.delete("gnomon:p:s:reader")  # as if the killed one's lease had run out
+
+        for number in range(KILLS):
+            with client.pipeline() as pipe:
+                for line in lines(chance, 60):
+                    pipe.xadd(STREAM, {"json": line})
+                pipe.execute()
+            freed()
+            pid = nursery.start("stream", place, source="s")
+            at_work(place, pid, chance, (1,))
+            assert nursery.kill(pid) == -9, failures(place)
+            if number % LOOKS == 0:
+                looked(store)
+        freed()
+        assert nursery.wait(nursery.start("stream", place, source="s", once=True)) == 0, failures(place)
+        finished(place, store)
+        assert store.logs.log("s").position() == 60 * KILLS
+
+
 def drop(folder: Path, number: int, chance: random.Random) -> None:
-    given = events(chance, time.time_ns() // 1_000, 60)
-    rows = zip(given["k"], given["n"], given["x"], given["word"], given["at"].to_pylist(), strict=True)
-    lines = [
-        json.dumps({"k": k, "n": n, "x": x, "word": word, "at": at.isoformat()}) + "\n" for k, n, x, word, at in rows
-    ]
+    """Put a file into a folder that is read."""
     scratch = folder / f"{number:05}.part"
-    scratch.write_text("".join(lines))
+    scratch.write_text("".join(line + "\n" for line in lines(chance, 60)))
     scratch.rename(folder / f"{number:05}.jsonl")
+
+
+def lines(chance: random.Random, count: int) -> list[str]:
+    """Events as JSON."""
+    given = events(chance, time.time_ns() // 1_000, count)
+    rows = zip(given["k"], given["n"], given["x"], given["word"], given["at"].to_pylist(), strict=True)
+    return [json.dumps({"k": k, "n": n, "x": x, "word": word, "at": at.isoformat()}) for k, n, x, word, at in rows]

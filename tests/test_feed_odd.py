@@ -25,7 +25,7 @@ from gnomon.config import Backend, RepoConfig
 from gnomon.contracts.online import Asked, OnlineStore
 from gnomon.core.ledger.shape import Shape
 from gnomon.core.marks import MARK
-from gnomon.errors import BackendError
+from gnomon.errors import BackendError, RequestError
 from gnomon.flows.feeds import Bounds, feed_of
 from gnomon.online.memory import MemoryStore
 from gnomon.plan.questions import NO_ROWS
@@ -219,6 +219,25 @@ def test_vectors_of_a_wrong_length_are_rejected(tmp_path: Path, clock: ManualClo
         assert store.get_online_features(["means:v_mean_1h"], {"k": [1]}).to_dict()["v_mean_1h"] == [[2.0, 2.0]]
 
 
+def test_vectors_of_a_wrong_length_pushed_before_a_view_said_so(tmp_path: Path, clock: ManualClock) -> None:
+    fields = [Field("k", Int64), Field("v", Array(Float64)), Field("at", UnixTimestamp)]
+    source, entity = PushSource(name="s", schema=fields, timestamp_field="at"), Entity(name="k")
+    counts, means = agg.count(over="1h"), agg.mean("v", over="1h", length=2)
+    config = RepoConfig(project="p", repo_path=tmp_path, online_store=Backend("memory"))
+    with FeatureStore(tmp_path, config=config, clock=clock) as store:
+        store.apply(FeatureView(name="counts", entities=[entity], source=source, aggregations=[counts]))
+        at = NOON - timedelta(seconds=1)
+        store.push("s", {"k": [1], "v": [[1.0]], "at": [at]})
+        store.apply(FeatureView(name="means", entities=[entity], source=source, aggregations=[means]))
+        report = store.push("s", {"k": [2], "v": [[1.0, 2.0]], "at": [at]})
+        assert report.appended == 1
+        assert ["a vector of 1 elements" in one for one in behind(report)] == [True]
+        with pytest.raises((BackendError, RequestError), match="a vector of 1 elements"):
+            store.materialize_incremental()
+        assert store.get_online_features(["means:v_mean_1h"], {"k": [1]}).to_dict()["v_mean_1h"] == [None]
+        check(store, ["counts:count_1h"])
+
+
 class Between(MemoryStore):
     """A store in which something happens after its next read."""
 
@@ -379,9 +398,7 @@ def test_a_log_that_was_put_back_from_a_copy(store: FeatureStore, clock: ManualC
     store._fed = None
     told = behind(push(store, clock, range(50, 55)))
     assert len(told) == 2
-    assert all("the log ends at 15" in one and "--replace" in one for one in told)
-    with pytest.raises(BackendError, match="cannot be brought up"):
-        store.materialize_incremental()
+    assert all("the log ends at 15" in one and "gnomon materialize" in one for one in told)
     store.materialize(None, clock.now(), replace=True)
     assert behind(push(store, clock, range(60, 65))) == []
     check_all(store)

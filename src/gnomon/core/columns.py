@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-__all__ = ["as_numpy", "as_python", "of_integers", "without_nulls"]
+from gnomon.errors import RequestError
+
+__all__ = ["as_numpy", "as_python", "check_lengths", "of_integers", "without_nulls"]
 
 
 def as_numpy(column: pa.Array) -> Any:
@@ -52,3 +55,23 @@ def without_nulls(column: pa.Array) -> pa.Array:
         return column
     zero = pa.Array.from_buffers(column.type, 1, [None, pa.py_buffer(bytes(column.type.bit_width // 8 or 1))])
     return column.fill_null(zero[0])
+
+
+def check_lengths(name: str, column: pa.Array, length: int) -> None:
+    """Vectors that are aggregated element by element have the length that their aggregation says.
+
+    Args:
+        name: the column's name.
+        column: the vectors; nulls among them do not matter.
+        length: how many elements each has.
+
+    Raises:
+        RequestError: one has another.
+    """
+    found = pc.unique(column.value_lengths().drop_null())
+    if wrong := [one for one in found.to_pylist() if one != length]:
+        raise RequestError(
+            f"column {name!r} holds a vector of {wrong[0]} elements, and its aggregation says length={length}.",
+            hint="vectors are aggregated element by element: give all of them one length, and say that one.",
+            column=name,
+        )

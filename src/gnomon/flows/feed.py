@@ -22,7 +22,7 @@ from gnomon.contracts.registry import Snapshot
 from gnomon.core.marks import Mark
 from gnomon.definitions.sources import PushSource
 from gnomon.definitions.views import FeatureView
-from gnomon.errors import BackendError
+from gnomon.errors import BackendError, RequestError
 from gnomon.flows.feeds import Feed, Moved, feed_of
 from gnomon.flows.logged import Logged
 
@@ -185,7 +185,7 @@ def _told(feed: Feed, work: Callable[[], Fed]) -> Fed:
     """What comes of feeding a view; what the store says against it, too."""
     try:
         return work()
-    except BackendError as wrong:
+    except (BackendError, RequestError) as wrong:  # as training, a view refuses vectors of a wrong length
         return Fed(view=feed.view.id, position=None, behind=str(wrong))
 
 

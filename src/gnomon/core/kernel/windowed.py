@@ -16,15 +16,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from gnomon.core.columns import as_numpy
+from gnomon.core.columns import as_numpy, check_lengths
 from gnomon.core.kernel.columns import Column, Ints, Yes, canonical_floats
 from gnomon.core.kernel.part import AsKnown, Given, Inputs, Job, answer
 from gnomon.core.kernel.parts import Answers, Parts, each
 from gnomon.core.kernel.pieces import MOST_EVENTS, pieces
 from gnomon.core.kernel.tracks import Track
-from gnomon.errors import RequestError
 from gnomon.types import FeatureType, from_arrow, to_arrow
 
 __all__ = ["Brought", "Spine", "answered", "inputs_of"]
@@ -150,13 +148,7 @@ def _inputs(table: pa.Table, name: str, dtype: FeatureType, brought: Brought) ->
     there = f"f:{name}" in table.column_names
     array = _array(table[f"f:{name}"]) if there else pa.array([], to_arrow(dtype))
     if length := brought.lengths.get(name):
-        lengths = pc.unique(array.value_lengths().drop_null())
-        if wrong := [one for one in lengths.to_pylist() if one != length]:
-            raise RequestError(
-                f"column {name!r} holds a vector of {wrong[0]} elements, and its aggregation says length={length}.",
-                hint="vectors are aggregated element by element: give all of them one length, and say that one.",
-                column=name,
-            )
+        check_lengths(name, array, length)
     return inputs_of(canonical_floats(array), dtype)
 
 

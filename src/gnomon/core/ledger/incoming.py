@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gnomon.core.cells import cell_of
-from gnomon.core.columns import as_numpy, without_nulls
+from gnomon.core.columns import as_numpy, check_lengths, without_nulls
 from gnomon.core.ledger.records import Records
 from gnomon.core.ledger.shape import EVENT, FLAGS, HAS_ID, ID, KNOWN, REAL, Shape, is_fixed
 from gnomon.core.packing import slots
@@ -41,6 +41,9 @@ class Batch:
         shape: what a record holds.
         batch: the events.
         columns: what a column is called in the batch, where that is not its name.
+
+    Raises:
+        RequestError: a vector has another length than its aggregation says.
     """
 
     def __init__(self, shape: Shape, batch: pa.RecordBatch, columns: Mapping[str, str] = NO_NAMES) -> None:
@@ -50,7 +53,10 @@ class Batch:
         flags = self.fields[:, FLAGS]
         self._heaps: list[list[bytes]] = []
         for place, (name, dtype) in enumerate(shape.columns):
-            self._take_column(place, batch[columns.get(name, name)], dtype, flags)
+            column = batch[columns.get(name, name)]
+            if length := shape.lengths.get(name):
+                check_lengths(name, column, length)
+            self._take_column(place, column, dtype, flags)
         for condition in shape.conditions:
             true = as_numpy(batch[where_column(condition)].fill_null(False))
             flags |= true * np.int64(shape.condition_flag(condition))

@@ -163,7 +163,7 @@ def expansion(values: Sequence[float]) -> list[float] | None:
     """Floats that do not overlap and whose sum is that of some finite floats, exactly; None where three are too few.
 
     >>> expansion([0.1, 0.2, 0.3]), expansion([1e300, 1.0, 1e-300, 1e-310])
-    ([0.6, -5.551115123125783e-17, 0.0], None)
+    ([0.6, 2.7755575615628914e-17, 0.0], None)
     """
     parts: list[float] = []
     try:

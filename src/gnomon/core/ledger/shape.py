@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from gnomon.core.aggregations import Function
+from gnomon.core.aggregations.vectors import Vector
 from gnomon.core.cells import cell_of
 from gnomon.core.windows import FOREVER, Window
 from gnomon.errors import DefinitionError
@@ -175,6 +176,11 @@ class Shape:
     def _finite(self) -> dict[int, int]:
         floats = [place for place, (_, dtype) in enumerate(self.columns) if dtype in REAL]
         return {place: 1 << (len(self.columns) + number) for number, place in enumerate(floats)}
+
+    @cached_property
+    def lengths(self) -> dict[str, int]:
+        """Of columns of vectors that are aggregated element by element, how many elements each has."""
+        return {job.column: job.function.length for job in self.jobs if isinstance(job.function, Vector)}
 
     @cached_property
     def windows(self) -> tuple[Window, ...]:
