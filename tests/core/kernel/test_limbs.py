@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gnomon.core.kernel.limbs import GREATEST, Limbs, nearest, of_floats, of_whole
 
 finite = st.floats(allow_nan=False, allow_infinity=False, min_value=-GREATEST, max_value=GREATEST)
-awkward = st.sampled_from([0.1, -0.1, 1e17, -1e17, 1.0, 5e-324, -5e-324, 1e-300, 1e300, -1e300, 2.0**-1022, 2.0**960])
+awkward = st.sampled_from([0.1, -0.1, 1e17, -1e17, 1.0, 5e-324, -5e-324, 1e-300, 1e280, -1e280, 2.0**-1022, 2.0**960])
 columns = st.lists(finite | awkward, max_size=12)
 
 
