@@ -25,7 +25,7 @@ __all__ = ["COMMANDS"]
 @click.option("--seed", type=int, default=0, show_default=True, help="Another one draws other entities.")
 @click.pass_obj
 def verify(run: Session, features: tuple[str, ...], service: str | None, sample: int, seed: int) -> int:
-    """Make served answers again from history, and compare them.
+    """Make served answers again from history.
 
     Entities are drawn, half of them with events of late, and read as they are now. What each answer knew is asked of
     history; all of it has to be the same, bit by bit. Exits with 1 if something is not, and nothing explains it.

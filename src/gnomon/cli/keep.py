@@ -111,7 +111,7 @@ def erase(run: Session, entity: tuple[str, ...], sources: tuple[str, ...], liste
 @click.argument("source", required=False)
 @click.pass_obj
 def lag(run: Session, source: str | None) -> None:
-    """Show how long after they happened events are known.
+    """Show how late events are known.
 
     Of logs, and of files with a created_timestamp_column. For files beside a log that have neither that nor a delay,
     one is proposed.
