@@ -22,7 +22,7 @@ from gnomon.definitions.entities import Entity
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import PushSource, Source
 from gnomon.definitions.views import FeatureView
-from gnomon.errors import ConfigError, DefinitionError, NotRegistered
+from gnomon.errors import ConfigError, DefinitionError, NotRegistered, RequestError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -588,7 +588,13 @@ class FeatureStore:
         if answers is None:
             drawn = Sampler(**parts, reader=self._reader).sample(features, sample, seed)
         else:
-            drawn = Sample(responses=(answers,) if isinstance(answers, OnlineResponse) else tuple(answers))
+            given = (answers,) if isinstance(answers, OnlineResponse) else tuple(answers)
+            if strange := [one for one in given if not isinstance(one, OnlineResponse)]:
+                raise RequestError(
+                    f"verify was given {strange[0]!r:.80}, which is no answer.",
+                    hint="pass what get_online_features(…, known_through=True) gave; features= picks what to sample.",
+                )
+            drawn = Sample(responses=given)
         verifier = Verifier(**parts, registry=self.registry, clock=self.clock, expires=self._rows_expire)
         return verifier.verify(drawn.responses, drawn.unread)
 

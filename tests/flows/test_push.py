@@ -227,6 +227,12 @@ def test_what_is_no_table_is_told(store: FeatureStore, given: Any) -> None:
         store.push("payments", given)
 
 
+@pytest.mark.parametrize("offsets", [{"a": "x"}, {"a": -1}, {7: 1}, [1]])
+def test_offsets_are_whole_numbers_of_producers(store: FeatureStore, offsets: Any) -> None:
+    with pytest.raises(RequestError, match="offsets is"):
+        store.push("payments", [event()], offsets=offsets)
+
+
 def test_where_to_push_is_one_of_three(store: FeatureStore) -> None:
     with pytest.raises(RequestError, match=r"push.to='both'. is unknown.\nHint: use one of online_and_offline, online"):
         store.push("payments", [event()], to="both")

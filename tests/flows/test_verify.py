@@ -291,3 +291,8 @@ def test_views_without_entities_and_null_keys_are_compared(make: Callable[..., F
 def test_causes_are_told_on_the_page() -> None:
     page = (Path(__file__).parents[2] / "docs" / "verify.md").read_text(encoding="utf-8")
     assert all(f"| {cause} |" in page for cause in CAUSES)
+
+
+def test_what_is_no_answer_is_told(make: Callable[..., FeatureStore]) -> None:
+    with pytest.raises(RequestError, match="which is no answer"):
+        make(view).verify(["spend:count"])  # type: ignore[list-item]

@@ -39,10 +39,10 @@ def differing(left: pa.Array | pa.ChunkedArray, right: pa.Array | pa.ChunkedArra
         return differ
     if pa.types.is_nested(one.type):
         places = np.flatnonzero(both).tolist()
-        told = zip(
-            places, one.take(pa.array(places)).to_pylist(), other.take(pa.array(places)).to_pylist(), strict=True
-        )
-        differ[[place for place, some, others in told if _said(some) != _said(others)]] = True
+        index = pa.array(places, pa.int64())  # of none, too, it has to be a number
+        told = zip(places, one.take(index).to_pylist(), other.take(index).to_pylist(), strict=True)
+        for place, some, others in told:
+            differ[place] = _said(some) != _said(others)
         return differ
     differ |= as_numpy(pc.not_equal(one, other).fill_null(False))
     return differ

@@ -134,6 +134,7 @@ def push(
         ConflictError: somebody else is writing for too long, or a part of the events is in the log already.
     """
     _check_to(to)
+    _check_offsets(offsets)
     known = _registered(snapshot.catalog, source)
     log = logs.log(known.name)
     if offsets and all(offset <= log.offsets().get(producer, offset - 1) for producer, offset in offsets.items()):
@@ -192,6 +193,17 @@ def _given(df: Any, engine: Engine) -> Spine:
 def _check_to(to: str) -> None:
     if to not in TO:
         raise RequestError(f"push(to={to!r}) is unknown.", hint=f"use one of {listing(TO)}.")
+
+
+def _check_offsets(offsets: Any) -> None:
+    """Refuse offsets that are no whole numbers by producers' names."""
+    if not isinstance(offsets, Mapping) or not all(
+        isinstance(name, str) and type(offset) is int and offset >= 0 for name, offset in offsets.items()
+    ):
+        raise RequestError(
+            f"offsets is {offsets!r:.80}.",
+            hint="offsets is a dict: producer → the offset of its last event, a whole number from 0: {'till-4': 1017}.",
+        )
 
 
 def _registered(catalog: Catalog, source: str | PushSource) -> PushSource:
