@@ -295,4 +295,4 @@ def test_causes_are_told_on_the_page() -> None:
 
 def test_what_is_no_answer_is_told(make: Callable[..., FeatureStore]) -> None:
     with pytest.raises(RequestError, match="which is no answer"):
-        make(view).verify(["spend:count"])  # type: ignore[list-item]
+        make(spend(), latest()).verify(["spend:count"])  # type: ignore[list-item]
