@@ -79,6 +79,11 @@ class Bounds:
         """The position of the log's last event."""
         return self.prefix.position if self.prefix else 0
 
+    @property
+    def newest(self) -> int:
+        """The instant from which on answers are wanted, µs: all that is loaded is known by then."""
+        return self.known if self.stamped is None else max(self.known, self.stamped)
+
     def logs(self, source: Source) -> Mapping[str, LogPrefix]:
         """The prefix as questions have it."""
         return {source.name: self.prefix} if self.prefix else {}
@@ -149,6 +154,15 @@ class Feed(ABC):
     def begin(self) -> None:
         """Make an empty table, unless there is one: that of a source whose log is all it has."""
 
+    def _is_at(self, mark: Mark | None, position: int) -> bool:
+        """Whether a table is at a position, as this view has it."""
+        return mark is not None and mark.position == position and mark.fingerprint == self.fingerprint
+
+    def _at(self, mark: Mark | None, position: int) -> Mark:
+        if mark is None or not self._is_at(mark, position):
+            raise Moved(mark)
+        return mark
+
     def _first_mark(self) -> Mark:
         return Mark(build=new_build(), fingerprint=self.fingerprint)
 
@@ -188,8 +202,7 @@ class LedgerFeed(Feed):
                 raise Moved(mark)
             return {MARK: replace(mark, position=upto, stamped=stamped).to_bytes()}
 
-        incoming = dict(self._grouped(events, logged=True))
-        changes = {key: applying(self.shape, key, one) for key, one in incoming.items()}
+        changes = {key: applying(self.shape, key, one) for key, one in self._grouped(events, logged=True)}
         while True:
             try:
                 self._store.amend(self.table, [*changes.values(), onward])
@@ -240,11 +253,6 @@ class LedgerFeed(Feed):
 
         self._store.amend(self.table, [first])
 
-    def _at(self, mark: Mark | None, position: int) -> Mark:
-        if mark is None or mark.position != position or mark.fingerprint != self.fingerprint:
-            raise Moved(mark)
-        return mark
-
     def _first_mark(self) -> Mark:
         return replace(super()._first_mark(), shape=self.shape.id, kept=self.shape.kept)
 
@@ -286,7 +294,7 @@ class LedgerFeed(Feed):
         bounds = self._bounds_again(mark, upto, stamped)
         building = self._building(bounds)
         found = {key: value for some in building.entries(self._events(bounds, building, keys)) for key, value in some}
-        empty = laid_out(self.shape, entity, Records(self.shape), applied=upto, newest=max(bounds.known, stamped))
+        empty = laid_out(self.shape, entity, Records(self.shape), applied=upto, newest=bounds.newest)
         return relaying(self.shape, entity, found or empty, applied=upto)
 
     def _bounds_again(self, mark: Mark, upto: int, stamped: int) -> Bounds:
@@ -295,10 +303,8 @@ class LedgerFeed(Feed):
         return Bounds(prefix=self._history(upto), end=end, known=known, stamped=stamped)
 
     def _building(self, bounds: Bounds) -> Building:
-        newest = bounds.known if bounds.stamped is None else max(bounds.known, bounds.stamped)
-        return Building(
-            self.view, self.shape, position=bounds.position, end=bounds.end, known=bounds.known, newest=newest
-        )
+        told = {"position": bounds.position, "end": bounds.end, "known": bounds.known, "newest": bounds.newest}
+        return Building(self.view, self.shape, **told)
 
     def _events(self, bounds: Bounds, building: Building, keys: pa.Table | None = None) -> Iterable[pa.RecordBatch]:
         logs = bounds.logs(self.view.source)
@@ -330,7 +336,7 @@ class RowFeed(Feed):
         oldest = pc.min(events[KNOWN_TIME]).as_py() if len(events) else None
 
         def onward(old: Mark | None) -> Mark | None:
-            if old is None or old.position != after or old.fingerprint != self.fingerprint:
+            if old is None or not self._is_at(old, after):
                 return None
             if self.passed_by(old, oldest):
                 raise BackendError(
@@ -361,7 +367,7 @@ class RowFeed(Feed):
         """As every feed."""
         layout = layout_of(self.view)
         remember_layout(self._store, self.table, layout)
-        newest = bounds.known if bounds.stamped is None else max(bounds.known, bounds.stamped)
+        newest = bounds.newest
         question = LoadQuestion(
             view=self.view,
             start=None,
@@ -422,9 +428,7 @@ class RowFeed(Feed):
 
         Until the mark is there, nobody goes from where it is to anywhere else.
         """
-        mark = self.mark()
-        if mark is None or mark.position != after or mark.fingerprint != self.fingerprint:
-            raise Moved(mark)
+        mark = self._at(self.mark(), after)
 
         def intent(old: Mark | None) -> Mark | None:
             if old is None or (old.build, old.position) != (mark.build, after) or old.reaching not in (None, upto):

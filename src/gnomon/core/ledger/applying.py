@@ -18,7 +18,7 @@ from struct import Struct
 from gnomon.core.ledger.heads import Head
 from gnomon.core.ledger.parts import chunk_key, head_key, id_key, summary_key
 from gnomon.core.ledger.records import Records
-from gnomon.core.ledger.rows import NO_CHUNK, Row, block_of, row_of
+from gnomon.core.ledger.rows import NO_CHUNK, Row, block_of, is_wide, row_of
 from gnomon.core.ledger.shape import FLAGS, HAS_ID, ID, KNOWN, Shape
 from gnomon.core.ledger.summary import Summary
 from gnomon.errors import BackendError
@@ -234,12 +234,10 @@ class Ledger:
             if settled(max(summary.lasts[: len(together)])) > self.head.newest or summary.wide(together):
                 return
             row = block_of(summary.layout, summary.rows(together))
+            if is_wide(summary.layout, row):  # as one they are; apart they were not
+                return
             chunks = summary.chunks[: len(together)].tolist()
             self._replace_rows(0, len(together), [row])
-            if self.summary.wide(range(1)):  # as one they are; apart they were not
-                self._summary = summary
-                self._replace_rows(0, 0, [])
-                return
             self._puts |= {chunk_key(self.entity, number): None for number in chunks if number != NO_CHUNK}
 
     def puts(self) -> Puts:

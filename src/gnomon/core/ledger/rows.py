@@ -18,7 +18,7 @@ from gnomon.core.ledger.layouts import PARTS, Layout, layout_of
 from gnomon.core.ledger.records import Records
 from gnomon.core.ledger.shape import Shape
 
-__all__ = ["NO_CHUNK", "Row", "Rows", "block_of", "expansion", "row_of"]
+__all__ = ["NO_CHUNK", "Row", "Rows", "block_of", "expansion", "is_wide", "row_of"]
 
 Number = int | float
 
@@ -41,6 +41,11 @@ class Row:
 
     fields: tuple[bytes, ...]
     states: tuple[bytes, ...]
+
+
+def is_wide(layout: Layout, row: Row) -> bool:
+    """Whether a row is too wide in any lane."""
+    return any(_WHOLE.unpack(row.fields[layout.wide(lane)])[0] for lane in layout.numeric)
 
 
 class Rows:
