@@ -7,6 +7,8 @@ say something *about* an event have names of that form.
 from __future__ import annotations
 
 from gnomon.core.expressions import TypedExpression
+from gnomon.core.ledger.incoming import GONE, ID, condition_column
+from gnomon.core.packing import EVENT, KNOWN
 from gnomon.definitions.entities import Field
 from gnomon.definitions.views import FeatureView
 
@@ -24,10 +26,6 @@ __all__ = [
     "input_columns",
 ]
 
-EVENT, KNOWN = "__event", "__known"
-"""Event time and known time, int64 µs."""
-ID, GONE = "__id", "__gone"
-"""Which event it is a version of, and whether it is a delete."""
 FILE, ROW, POSITION = "__file", "__row", "__position"
 """Where it is: a row of a file, counted from 0, or a position in a log."""
 PLACES = (FILE, ROW, POSITION)
@@ -52,8 +50,3 @@ def conditions_of(view: FeatureView) -> dict[str, TypedExpression]:
     types = {one.name: one.dtype for one in view.inputs}
     conditions = {one.where: one.condition(types) for one in view.aggregations if one.where}
     return {where: condition for where, condition in conditions.items() if condition is not None}
-
-
-def condition_column(where: str) -> str:
-    """The column that says of which events a condition is true."""
-    return f"where:{where}"

@@ -19,7 +19,7 @@ from gnomon.core.expressions import parse
 from gnomon.core.expressions.writing import write
 from gnomon.core.ledger.applying import Incoming, NeedsHistory, applying, erasing, laid_out, relaying
 from gnomon.core.ledger.heads import Head
-from gnomon.core.ledger.incoming import Batch, where_column
+from gnomon.core.ledger.incoming import Batch, condition_column
 from gnomon.core.ledger.parts import chunk_key, head_key, summary_key
 from gnomon.core.ledger.reading import Reading
 from gnomon.core.ledger.records import Records
@@ -295,7 +295,7 @@ def batch_of(shape: Shape, story: Story, events: list[WindowEvent]) -> Batch:
         )
     for text in shape.conditions:
         selects = parse(text).typed(story.table.inputs).compile()
-        columns[where_column(text)] = pa.array([selects(one.values) is True for one in events], pa.bool_())
+        columns[condition_column(text)] = pa.array([selects(one.values) is True for one in events], pa.bool_())
     if shape.versioned:
         columns["__id"] = pa.array([one.id for one in events], to_arrow(story.table.event_id))
         columns["__gone"] = pa.array([one.delete for one in events], pa.bool_())

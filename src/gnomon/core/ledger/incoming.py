@@ -17,19 +17,21 @@ import pyarrow as pa
 
 from gnomon.core.cells import cell_of
 from gnomon.core.columns import as_numpy, check_lengths, without_nulls
+from gnomon.core.ledger import shape as field
 from gnomon.core.ledger.records import Records
-from gnomon.core.ledger.shape import EVENT, FLAGS, HAS_ID, ID, KNOWN, REAL, Shape, is_fixed
-from gnomon.core.packing import slots
+from gnomon.core.ledger.shape import FLAGS, HAS_ID, REAL, Shape, is_fixed
+from gnomon.core.packing import EVENT, KNOWN, slots
 from gnomon.types import Bool, FeatureType, Int32, Int64, UnixTimestamp, from_arrow
 
-__all__ = ["GONE", "Batch", "ids_of", "where_column"]
+__all__ = ["GONE", "ID", "Batch", "condition_column", "ids_of"]
 
-GONE, EVENT_ID = "__gone", "__id"
+ID, GONE = "__id", "__gone"
+"""Columns: which event it is a version of, and whether it is a delete."""
 Ints = npt.NDArray[np.int64]
 NO_NAMES: Mapping[str, str] = {}
 
 
-def where_column(text: str) -> str:
+def condition_column(text: str) -> str:
     """The name of the column that says whether a condition is true."""
     return f"where:{text}"
 
@@ -49,7 +51,7 @@ class Batch:
     def __init__(self, shape: Shape, batch: pa.RecordBatch, columns: Mapping[str, str] = NO_NAMES) -> None:
         self._shape = shape
         self.fields: Ints = np.zeros((len(batch), shape.width), np.int64)
-        self.fields[:, EVENT], self.fields[:, KNOWN] = as_numpy(batch["__event"]), as_numpy(batch["__known"])
+        self.fields[:, field.EVENT], self.fields[:, field.KNOWN] = as_numpy(batch[EVENT]), as_numpy(batch[KNOWN])
         flags = self.fields[:, FLAGS]
         self._heaps: list[list[bytes]] = []
         for place, (name, dtype) in enumerate(shape.columns):
@@ -58,11 +60,11 @@ class Batch:
                 check_lengths(name, column, length)
             self._take_column(place, column, dtype, flags)
         for condition in shape.conditions:
-            true = as_numpy(batch[where_column(condition)].fill_null(False))
+            true = as_numpy(batch[condition_column(condition)].fill_null(False))
             flags |= true * np.int64(shape.condition_flag(condition))
         if shape.versioned:
-            flags |= as_numpy(batch[EVENT_ID].is_valid()) * np.int64(HAS_ID)
-            self.fields[:, ID] = ids_of(batch[EVENT_ID])
+            flags |= as_numpy(batch[ID].is_valid()) * np.int64(HAS_ID)
+            self.fields[:, field.ID] = ids_of(batch[ID])
         self.gone = as_numpy(batch[GONE]) if GONE in batch.schema.names else None
 
     def sort(self, order: Ints) -> None:
@@ -96,7 +98,7 @@ class Batch:
 
     def _take_column(self, place: int, column: Any, dtype: FeatureType, flags: Any) -> None:
         shape = self._shape
-        field = shape.first_field + place
+        at = shape.first_field + place
         there = np.True_ if not column.null_count else as_numpy(column.is_valid())
         flags |= there * np.int64(shape.there_flag(place))
         if not is_fixed(dtype):
@@ -105,9 +107,9 @@ class Batch:
             numbers = as_numpy(without_nulls(column)).astype(np.float64) + 0.0
             numbers[np.isnan(numbers)] = np.nan
             flags |= np.isfinite(numbers) * np.int64(shape.finite_flag(place))
-            self.fields[:, field] = numbers.view(np.int64)
+            self.fields[:, at] = numbers.view(np.int64)
         else:
-            self.fields[:, field] = slots(column, dtype)
+            self.fields[:, at] = slots(column, dtype)
 
 
 def ids_of(column: Any) -> Ints:
