@@ -19,6 +19,7 @@ from gnomon.contracts.online import OnlineStore
 from gnomon.contracts.registry import Commit, Registry, Run, Snapshot
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.entities import Entity
+from gnomon.definitions.on_demand import OnDemandFeatureView
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import PushSource, Source
 from gnomon.definitions.views import FeatureView
@@ -638,6 +639,18 @@ class FeatureStore:
     def list_feature_services(self) -> list[FeatureService]:
         """All feature services, by name."""
         return _by_name(self.catalog().services)
+
+    def list_on_demand_feature_views(self) -> list[OnDemandFeatureView]:
+        """All on-demand feature views and versions, by name."""
+        return _by_name(self.catalog().on_demand_views)
+
+    def get_on_demand_feature_view(self, name: str) -> OnDemandFeatureView:
+        """An on-demand feature view by `name` (its highest version) or `name@version`.
+
+        Raises:
+            NotRegistered: there is none.
+        """
+        return self.catalog().on_demand_view(name)
 
     def get_entity(self, name: str) -> Entity:
         """An entity.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gnomon.definitions.base import FrozenMap, check_name, check_tags, check_texts, describing, duplicates, listed, put
-from gnomon.definitions.views import FeatureView, Projection
+from gnomon.definitions.views import Projection, View
 from gnomon.errors import DefinitionError
 
 __all__ = ["FeatureService"]
@@ -19,7 +19,7 @@ class FeatureService:
 
     Args:
         name: the service's name.
-        features: views, picked features (`view[["age"]]`), renamed or re-keyed views.
+        features: views, on-demand views, picked features (`view[["age"]]`), renamed or re-keyed views.
         description: for people.
         owner: for people.
         tags: for people; text to text.
@@ -27,7 +27,7 @@ class FeatureService:
     Raises:
         DefinitionError: something in `features` is no view, or two of them go by one name.
 
-    >>> from gnomon import FileSource
+    >>> from gnomon import FeatureView, FileSource
     >>> airport = FeatureView(name="airport", entities=["faa"], source=FileSource(path="airports.parquet"))
     >>> origin = airport.with_name("from").with_join_key_map({"faa": "origin"})
     >>> dest = airport.with_name("to").with_join_key_map({"faa": "dest"})
@@ -47,7 +47,7 @@ class FeatureService:
             self,
             *,
             name: str,
-            features: Sequence[FeatureView | Projection],
+            features: Sequence[View | Projection],
             description: str = "",
             owner: str = "",
             tags: Mapping[str, str] | None = None,
@@ -68,7 +68,7 @@ class FeatureService:
 
 
 def _projection(owner: str, part: Any) -> Projection:
-    if isinstance(part, FeatureView):
+    if isinstance(part, View):
         return Projection(view=part)
     if isinstance(part, Projection):
         return part

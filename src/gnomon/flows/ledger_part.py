@@ -17,7 +17,7 @@ from gnomon.core.ledger.records import Records
 from gnomon.core.ledger.shape import Shape
 from gnomon.core.ledger.summary import Summary
 from gnomon.core.marks import MARK, Mark
-from gnomon.definitions.codec import fingerprint
+from gnomon.definitions.codec import stored_fingerprint
 from gnomon.errors import BackendError
 from gnomon.flows.ledgers import ledger_of
 from gnomon.flows.responses import Answer
@@ -64,7 +64,7 @@ class LedgerPart:
             shape=shape,
             reading=reading_of(view, shape, features),
             count=len(features),
-            fingerprint=fingerprint(view),
+            fingerprint=stored_fingerprint(view),
         )
 
     def first_keys(self, keys: list[bytes]) -> list[bytes]:

@@ -23,7 +23,7 @@ from gnomon.contracts.registry import Registry, Run, Snapshot
 from gnomon.core.bits import Bools, differing
 from gnomon.core.columns import as_numpy
 from gnomon.core.marks import Mark
-from gnomon.definitions.codec import fingerprint
+from gnomon.definitions.codec import stored_fingerprint
 from gnomon.definitions.sources import PushSource, file_sources
 from gnomon.definitions.views import FeatureView
 from gnomon.flows.feeds import feed_of
@@ -319,7 +319,7 @@ class _OneView:
     @cached_property
     def _other_version(self) -> bool:
         loaded = self._mark or self._last_run
-        return loaded is not None and loaded.fingerprint != fingerprint(self._view)
+        return loaded is not None and loaded.fingerprint != stored_fingerprint(self._view)
 
     @cached_property
     def _source_changed(self) -> bool:
