@@ -489,14 +489,17 @@ class FeatureStore:
         *,
         full_feature_names: bool = False,
         known_through: bool = False,
+        strict: bool = False,
     ) -> OnlineResponse:
         """The features of some entities as of now, from the online store.
 
         Args:
             features: references such as `profile:age`, or a service.
-            entity_rows: one dict of join keys per entity, or a dict of lists.
+            entity_rows: one dict of join keys per entity, or a dict of lists; beside these the values that on-demand
+                views take from the request.
             full_feature_names: name the answers `view__feature`.
             known_through: whether the response shall say what it was made of, as `as_known` of training sets takes it.
+            strict: raise where an on-demand feature cannot be computed; by default it is null, and INVALID.
 
         Raises:
             RequestError: the question cannot be understood.
@@ -504,7 +507,7 @@ class FeatureStore:
             UnknownFeature: a view has no such feature.
             BackendError: the store cannot be read.
         """
-        return self._reader.read(self._current(), features, entity_rows, full_feature_names, known_through)
+        return self._reader.read(self._current(), features, entity_rows, full_feature_names, known_through, strict)
 
     def materialize(
         self,

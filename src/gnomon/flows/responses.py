@@ -1,6 +1,7 @@
 """The answer to an online read: columns of values, each with a status, and when its row happened.
 
-A value is only ever shown with status PRESENT; in every other case it is None, and the status says why.
+A value is only ever shown with status PRESENT; in every other case the feature's default stands there, or None, and the
+status says why.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Status(StrEnum):
     OUTSIDE_MAX_AGE = "OUTSIDE_MAX_AGE"
     """The entity's row is older than the view's ttl."""
     INVALID = "INVALID"
-    """The exact value is more than its type can hold."""
+    """The exact value is more than its type can hold; or an on-demand feature cannot be computed."""
 
 
 @dataclass(slots=True)
@@ -52,6 +53,7 @@ class Answer:
         lacking: for entities whose row is of an older layout, the features that layout had not.
         invalid: for entities that have values which their type cannot hold, the features.
         through: for each entity which rows its answer was made of; None where that was not asked for.
+        defaults: what stands where a feature would be null, by its place; None where nothing does.
     """
 
     columns: list[list[Any]]
@@ -61,8 +63,16 @@ class Answer:
     lacking: dict[int, list[int]] | None = None
     invalid: dict[int, list[int]] | None = None
     through: list[Through] | None = None
+    defaults: dict[int, Any] | None = None
 
     def values(self, place: int) -> list[Any]:
+        """A feature's values; wherever its status is not PRESENT its default, or None."""
+        column = self.stored(place)
+        if self.defaults is None or (default := self.defaults.get(place)) is None:
+            return column
+        return [default if value is None else value for value in column]
+
+    def stored(self, place: int) -> list[Any]:
         """A feature's values, None wherever its status is not PRESENT."""
         column = self.columns[place]
         if self.outside is None:
@@ -89,6 +99,19 @@ class Answer:
         if self.absent is None:
             return list(self.events)
         return [None if gone else event for event, gone in zip(self.events, self.absent, strict=True)]
+
+
+class ComputedAnswer(Answer):
+    """What was computed of other answers; it happened when the newest of the rows behind it did."""
+
+    __slots__ = ("behind", "count")
+    behind: Sequence[Answer]
+    count: int
+
+    def instants(self) -> list[int | None]:
+        """The newest event time of each entity's inputs, None where none has one."""
+        rows = zip(*(one.instants() for one in self.behind), strict=True) if self.behind else [()] * self.count
+        return [max((one for one in row if one is not None), default=None) for row in rows]
 
 
 class Asked(NamedTuple):
@@ -161,7 +184,8 @@ class OnlineResponse:
         answers = self._answers
         for name, (part, place, _, show) in self._order.items():
             answer = answers[part]
-            column = answer.columns[place] if answer.outside is None else answer.values(place)
+            plain = answer.outside is None and answer.defaults is None
+            column = answer.columns[place] if plain else answer.values(place)
             made[name] = list(column) if show is None else [None if one is None else show(one) for one in column]
         if include_event_timestamps:
             made |= {f"{name}__ts": column for name, column in self.event_timestamps.items()}
@@ -187,12 +211,13 @@ class OnlineResponse:
         Raises:
             RequestError: it was not asked for.
         """
-        if any(answer.through is None for answer in self._answers):
+        answers = self._answers[: len(self._views)]  # what is computed of these knew what they did
+        if any(answer.through is None for answer in answers):
             raise RequestError(
                 "what this answer knew was not asked for.",
                 hint="get_online_features(…, known_through=True).",
             )
-        rows = zip(*(answer.through or [] for answer in self._answers), strict=True)
+        rows = zip(*(answer.through or [] for answer in answers), strict=True)
         return [KnownThrough({of.view: one for of, one in zip(self._views, row, strict=True)}) for row in rows]
 
     def to_arrow(self) -> pa.Table:
@@ -221,8 +246,11 @@ class OnlineResponse:
 
 
 def parts_of(response: OnlineResponse) -> list[tuple[Of, dict[str, list[Any]], Answer]]:
-    """A response view by view: what each part is of, the join keys as they were given, and the answer."""
-    parts = zip(response._views, response._answers, strict=True)
+    """A response view by view: what each part is of, the join keys as they were given, and the answer.
+
+    What was computed of these is not among them.
+    """
+    parts = zip(response._views, response._answers, strict=False)
     return [(of, {column: response._keys[column] for column in of.columns}, answer) for of, answer in parts]
 
 
