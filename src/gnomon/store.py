@@ -17,6 +17,7 @@ from gnomon.contracts.engine import Engine
 from gnomon.contracts.log import Logs, LogStatus, Merged
 from gnomon.contracts.online import OnlineStore
 from gnomon.contracts.registry import Commit, Registry, Run, Snapshot
+from gnomon.core.functions import Code
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.entities import Entity
 from gnomon.definitions.on_demand import OnDemandFeatureView
@@ -72,6 +73,7 @@ class FeatureStore:
         self.clock = SystemClock() if clock is None else clock
         self._known: tuple[Snapshot, int] | None = None
         self._fed: Feeder | None = None
+        self._sought: set[Code] = set()
 
     def __repr__(self) -> str:
         return f"FeatureStore({self.project!r} at {str(self.repo_path)!r})"
@@ -196,7 +198,7 @@ class FeatureStore:
         from gnomon.flows.training import get_historical_features
 
         return get_historical_features(
-            self.snapshot(),
+            self._with_functions(self.snapshot()),
             self.engine,
             self.clock,
             entity_df,
@@ -480,6 +482,7 @@ class FeatureStore:
         """
         from gnomon.flows.reproduce import reproduce
 
+        self._with_functions(self.snapshot())
         return reproduce(self.registry, self.engine, self.clock, made, self.logs)
 
     def get_online_features(
@@ -740,8 +743,18 @@ class FeatureStore:
         """The snapshot online reads go by, looked at anew when it is older than the registry's `cache_ttl_seconds`."""
         now, ttl = self.clock.now(), self.config.cache_ttl_seconds
         if self._known is None or (ttl and not 0 <= now - self._known[1] <= ttl * 1_000_000):
-            self._known = self.snapshot(), now
+            self._known = self._with_functions(self.snapshot()), now
         return self._known[0]
+
+    def _with_functions(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot; the functions of its on-demand views are imported from the repo's files, each tried once."""
+        codes = {view.code for view in snapshot.catalog.on_demand_views.values() if view.code is not None}
+        if lacking := {code for code in codes - self._sought if not code.at_hand}:
+            from gnomon.flows.repo import bring_functions
+
+            self._sought |= lacking
+            bring_functions(self.repo_path, [code.place for code in lacking])
+        return snapshot
 
     def _loader(self, progress: Progress | None) -> Loader:
         from gnomon.flows.materialize import Loader, Quiet

@@ -286,7 +286,7 @@ def get_historical_features(
         "full_feature_names": full_feature_names,
         **_metadata(snapshot, engine, question, meaning, narrow["t"], asked_at),
     }
-    finishing = finishing_of(meaning, spine, (*keys, INSTANT_COLUMN), strict)
+    finishing = finishing_of(meaning, spine, engine, (*keys, INSTANT_COLUMN), strict)
     return TrainingSet(spine, narrow, asked, engine, told, logs, finishing)
 
 

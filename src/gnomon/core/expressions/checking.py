@@ -82,7 +82,7 @@ def check_value(tree: Node, columns: Mapping[str, FeatureType], dtype: FeatureTy
             hint = f"declare it as {'Float64' if made.dtype in FLOATS else f'{made.dtype}, or Float64'}; "
             hint += "nothing is rounded or cut off unless a float is declared."
         raise checker.error(f"{checker.named(tree, made)} is declared as {dtype}.", tree, hint)
-    return made
+    return Typed("convert", Float64, (made,)) if dtype in FLOATS and is_exact(made.dtype) else made
 
 
 class _Checker:
