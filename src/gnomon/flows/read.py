@@ -13,7 +13,8 @@ for all.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, cast
@@ -28,7 +29,7 @@ from gnomon.core.rows import Layout, Reading, instants, schema_of
 from gnomon.core.staircases import at
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import PushSource
-from gnomon.errors import BackendError, RequestError, listing, nearest_hint
+from gnomon.errors import BackendError, GnomonError, RequestError, listing, nearest_hint
 from gnomon.flows.ledger_part import LedgerPart
 from gnomon.flows.responses import Answer, Asked, Of, OnlineResponse, shown
 from gnomon.flows.tables import known_layouts, layout_of, table_of
@@ -107,6 +108,19 @@ class Reader:
         except StopIteration as done:
             answer: OnlineResponse = done.value
             return answer
+
+    def prepared(self, snapshot: Snapshot) -> Callable[[], None]:
+        """Work out what all questions known mean under other definitions, beside requests that go by today's.
+
+        Returns:
+            What puts it in place, in no time.
+        """
+        plans = {}
+        for asked, full in list(self._plans):
+            features: Any = list(asked) if isinstance(asked, tuple) else asked
+            with contextlib.suppress(GnomonError):  # one that cannot be asked any more says so to who asks
+                plans[asked, full] = _Plan.of(snapshot, features, full)
+        return lambda: self._plans.update(plans)
 
     def steps(
         self,
