@@ -234,17 +234,19 @@ class Parts(NamedTuple):
         key_types: the join-key columns shown, and their types.
         answers: the views' parts.
         order: where each feature's column comes from; the same object for all answers to a question.
+        views: what each of the parts is of.
     """
 
     keys: dict[str, list[Any]]
     key_types: dict[str, FeatureType]
     answers: list[Answer]
     order: dict[str, Asked]
+    views: tuple[Of, ...]
 
 
 def made_of(response: OnlineResponse) -> Parts:
     """What a response is made of."""
-    return Parts(response._keys, response._key_types, response._answers, response._order)
+    return Parts(response._keys, response._key_types, response._answers, response._order, response._views)
 
 
 def shown(dtype: FeatureType) -> Callable[[Any], Any] | None:

@@ -1,12 +1,11 @@
 """What a request asks: Feast's document, and what is gnomon's own, from JSON, MessagePack or a URL.
 
-    {"features": ["profile:age"], "entities": {"user_id": [7, 8]}, "full_feature_names": false}
-    {"feature_service": "fraud_v1", "entities": {"user_id": [7]}, "lean": true, "known_through": true}
+{"features": ["profile:age"], "entities": {"user_id": [7, 8]}, "full_feature_names": false}
+{"feature_service": "fraud_v1", "entities": {"user_id": [7]}, "lean": true, "known_through": true}
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -14,10 +13,12 @@ import msgspec
 
 from gnomon.contracts.registry import Snapshot
 from gnomon.errors import RequestError, nearest_hint
+from gnomon.flows.read import EntityRows
 from gnomon.server.problems import HttpError
 
 __all__ = ["Question", "fitted", "from_json", "from_msgpack", "from_url"]
 
+NO_KEYS: list[dict[str, Any]] = [{}]
 EXAMPLE = '{"features": ["view:feature"], "entities": {"user_id": [7]}}'
 
 
@@ -61,9 +62,9 @@ class Question(msgspec.Struct, forbid_unknown_fields=True, gc=False):
         return service
 
     @property
-    def rows(self) -> Mapping[str, list[Any]] | list[dict[str, Any]]:
+    def rows(self) -> EntityRows:
         """The entities, as a store is asked for them; of none, the one row of views that have no entities."""
-        return self.entities or [{}]
+        return self.entities or NO_KEYS
 
     @property
     def count(self) -> int:
@@ -110,7 +111,9 @@ def from_url(path: bytes, query: bytes) -> Question:
         entities = dict(_pair(part) for part in path.decode().split("/") if part)
         told = parse_qsl(query.decode(), keep_blank_values=True, errors="strict")
     except UnicodeDecodeError:
-        raise HttpError(400, "the address is not UTF-8.", hint="write other characters as %.., of their UTF-8.") from None
+        raise HttpError(
+            400, "the address is not UTF-8.", hint="write other characters as %.., of their UTF-8."
+        ) from None
     given: dict[str, Any] = {"entities": entities, "features": []}
     for name, value in told:
         if name == "features":
@@ -136,10 +139,9 @@ def fitted(question: Question, wrong: RequestError, snapshot: Snapshot) -> bool:
                 entities[key] = entities.pop(entity.name)
                 return True
     surplus = facts.get("name")
-    if isinstance(surplus, str) and surplus in entities:
-        if any(surplus in one.join_keys for one in catalog.entities.values()):
-            del entities[surplus]
-            return True
+    if surplus in entities and any(surplus in one.join_keys for one in catalog.entities.values()):
+        del entities[str(surplus)]
+        return True
     return False
 
 
@@ -158,7 +160,9 @@ def _decoded(decoder: Any, body: bytes, form: str) -> Question:
     try:
         found: Question = decoder.decode(body)
     except msgspec.ValidationError as wrong:
-        raise HttpError(422, f"the request is not as it should be: {_without_place(wrong)}.", hint=_known(wrong)) from None
+        raise HttpError(
+            422, f"the request is not as it should be: {_without_place(wrong)}.", hint=_known(wrong)
+        ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as wrong:
         raise HttpError(422, f"the body is no {form}: {wrong}.", hint=f"send {EXAMPLE}.") from None
     return found

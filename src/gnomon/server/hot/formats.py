@@ -16,7 +16,7 @@ import orjson
 from gnomon.core.casting import cast_key
 from gnomon.flows.responses import OnlineResponse, made_of
 from gnomon.server.hot.values import native
-from gnomon.server.hot.written import instants
+from gnomon.server.hot.written import Names, in_order, instants
 from gnomon.types import FeatureType
 
 __all__ = ["Form", "accepted", "arrow", "msgpack"]
@@ -57,15 +57,18 @@ def accepted(accept: bytes | None) -> Form:
     return form
 
 
-def msgpack(response: OnlineResponse, lean: bool) -> bytes:
+def msgpack(response: OnlineResponse, given: Names, lean: bool, known: bool) -> bytes:
     """An answer as MessagePack."""
-    keys, key_types, answers, order = made_of(response)
+    parts = made_of(response)
+    keys, _, answers, order, _ = parts
+    key_types = in_order(parts, given)
     results: list[dict[str, Any]] = []
     for name, dtype in key_types.items():
         results.append({"values": _natives(dtype, [cast_key(one, dtype, name) for one in keys[name]])})
         if not lean:
             never = "1970-01-01T00:00:00Z"
-            results[-1] |= {"statuses": ["PRESENT"] * len(response), "event_timestamps": [never] * len(response)}
+            statuses = ["NULL_VALUE" if one is None else "PRESENT" for one in results[-1]["values"]]
+            results[-1] |= {"statuses": statuses, "event_timestamps": [never] * len(response)}
     for part, place, dtype, _ in order.values():
         answer = answers[part]
         results.append({"values": _natives(dtype, answer.values(place))})
@@ -73,12 +76,12 @@ def msgpack(response: OnlineResponse, lean: bool) -> bytes:
             happened = orjson.loads(instants(answer))
             results[-1] |= {"statuses": [str(one) for one in answer.statuses(place)], "event_timestamps": happened}
     metadata: dict[str, Any] = {"feature_names": [*key_types, *order]}
-    if known := _known(response):
-        metadata["known_through"] = known
+    if known:
+        metadata["known_through"] = [str(one) for one in response.known_through]
     return msgspec.msgpack.encode({"metadata": metadata, "results": results})
 
 
-def arrow(response: OnlineResponse, lean: bool) -> bytes:
+def arrow(response: OnlineResponse, given: Names, lean: bool, known: bool) -> bytes:
     """An answer as an Arrow IPC stream, each column in its feature's type.
 
     Statuses and event timestamps are columns beside it, `age__status` and `age__ts`, and what was known is the column
@@ -86,15 +89,17 @@ def arrow(response: OnlineResponse, lean: bool) -> bytes:
     """
     import pyarrow as pa
 
-    table = response.to_arrow()
-    _, _, answers, order = made_of(response)
+    parts, table = made_of(response), response.to_arrow()
+    answers, order = parts.answers, parts.order
+    table = table.select([*in_order(parts, given), *order])
     if not lean:
         for name, (part, place, _, _) in order.items():
             statuses = pa.array([str(one) for one in answers[part].statuses(place)], pa.string())
             stamps = pa.array(answers[part].instants(), pa.timestamp("us", "UTC"))
             table = table.append_column(f"{name}__status", statuses).append_column(f"{name}__ts", stamps)
-    if known := _known(response):
-        table = table.append_column("known_through", pa.array(known, pa.string()))
+    if known:
+        tokens = pa.array([str(one) for one in response.known_through], pa.string())
+        table = table.append_column("known_through", tokens)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)
@@ -115,10 +120,3 @@ def _weight(parameters: list[str]) -> float:
 def _natives(dtype: FeatureType, values: list[Any]) -> list[Any]:
     spelt = native(dtype)
     return values if spelt is None else [None if one is None else spelt(one) for one in values]
-
-
-def _known(response: OnlineResponse) -> list[str]:
-    answers = made_of(response).answers
-    return [str(one) for one in response.known_through] if answers and answers[0].through is not None else []
-
-

@@ -7,11 +7,14 @@ while a body is awaited at all, and looks whose time is over.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 from gnomon.server.problems import HttpError
 
-__all__ = ["Gone", "Patience", "body_of_request"]
+__all__ = ["Gone", "Patience", "TooLate", "body_of_request"]
+
+T = TypeVar("T")
 
 LOOKS = 4
 """So many times within the time that is given it is looked whether that is over."""
@@ -19,6 +22,10 @@ LOOKS = 4
 
 class Gone(Exception):  # noqa: N818 - a signal, not an error
     """The client has hung up."""
+
+
+class TooLate(Exception):  # noqa: N818 - a signal, not an error
+    """What was awaited did not come in time."""
 
 
 class Patience:
@@ -34,19 +41,27 @@ class Patience:
         self._late: set[asyncio.Task[Any]] = set()
         self._watching: asyncio.TimerHandle | None = None
 
-    def begin(self, task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop) -> None:
-        """A task begins to wait."""
+    async def during(self, awaited: Awaitable[T]) -> T:
+        """Await something.
+
+        Raises:
+            TooLate: it was not there in time; it has been cancelled.
+        """
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
         self._deadlines[task] = loop.time() + self.seconds
         if self._watching is None:
             self._watching = loop.call_later(self.seconds / LOOKS, self._look, loop)
-
-    def end(self, task: asyncio.Task[Any]) -> bool:
-        """It waits no longer; whether it was let go."""
-        self._deadlines.pop(task, None)
-        if task in self._late:
+        try:
+            return await awaited
+        except asyncio.CancelledError:
+            if task in self._late:
+                task.uncancel()
+                raise TooLate from None
+            raise
+        finally:
+            self._deadlines.pop(task, None)
             self._late.discard(task)
-            return True
-        return False
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
@@ -74,26 +89,22 @@ async def body_of_request(receive: Any, said: bytes | None, most: int, patience:
     """
     if said is not None and said.isdigit() and int(said) > most:
         raise _too_large(most)
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
-    assert task is not None
-    patience.begin(task, loop)
     try:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise Gone
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body"):
-            if len(body) > most:
-                raise _too_large(most)
-            return body
+        return await patience.during(_whole(receive, most))
+    except TooLate:
+        raise _too_slow(patience.seconds) from None
+
+
+async def _whole(receive: Any, most: int) -> bytes:
+    message = await receive()
+    if message["type"] != "http.request":
+        raise Gone
+    body: bytes = message.get("body", b"")
+    if message.get("more_body"):
         return await _rest(receive, bytearray(body), most)
-    except asyncio.CancelledError:
-        if patience.end(task):
-            task.uncancel()
-            raise _too_slow(patience.seconds) from None
-        raise
-    finally:
-        patience.end(task)
+    if len(body) > most:
+        raise _too_large(most)
+    return body
 
 
 async def _rest(receive: Any, body: bytearray, most: int) -> bytes:

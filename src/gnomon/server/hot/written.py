@@ -20,8 +20,11 @@ from orjson import dumps
 
 from gnomon.flows.responses import Answer, Asked, OnlineResponse, Parts, made_of
 from gnomon.server.hot.values import Writer, key_writer, writer
+from gnomon.types import FeatureType
 
-__all__ = ["Forms", "instants"]
+__all__ = ["Forms", "Names", "in_order", "instants"]
+
+Names = tuple[str, ...]
 
 MOST = 1_000
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -33,31 +36,33 @@ class Forms:
     """Writes answers; it remembers, question by question, what all answers to it have in common."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[dict[str, Asked], _Form]] = {}
+        self._known: dict[tuple[int, Names], tuple[dict[str, Asked], _Form]] = {}
 
-    def write(self, response: OnlineResponse, lean: bool) -> bytes:
+    def write(self, response: OnlineResponse, given: Names, lean: bool, known: bool = False) -> bytes:
         """An answer as JSON.
 
         Args:
             response: the answer.
+            given: the columns of entities in the request: join keys stand in this order.
             lean: whether to leave out statuses and instants.
+            known: whether to say what each entity's answer knew.
         """
         parts = made_of(response)
-        form = self._of(parts)
-        said = _said(response) if parts.answers and parts.answers[0].through is not None else b""
+        form = self._of(parts, given)
+        said = _said(response) if known else b""
         columns = form.lean(parts) if lean else form.full(parts, len(response))
         return b"".join((form.head, said, b'},"results":[', b",".join(columns), b"]}"))
 
-    def _of(self, parts: Parts) -> _Form:
+    def _of(self, parts: Parts, given: Names) -> _Form:
         # The order is kept beside its form, so that no other object can come to have its id.
         order = parts.order
-        found = self._known.get(id(order))
+        found = self._known.get((id(order), given))
         if found is not None and found[0] is order:
             return found[1]
-        form = _Form.of(parts)
+        form = _Form.of(parts, given)
         if len(self._known) >= MOST:
             self._known.clear()
-        self._known[id(order)] = order, form
+        self._known[id(order), given] = order, form
         return form
 
 
@@ -76,11 +81,11 @@ class _Form:
     features: tuple[tuple[int, int, Writer], ...]
 
     @classmethod
-    def of(cls, parts: Parts) -> _Form:
-        names = [*parts.key_types, *parts.order]
+    def of(cls, parts: Parts, given: Names) -> _Form:
+        keys = in_order(parts, given)
         return cls(
-            head=b'{"metadata":{"feature_names":' + dumps(names),
-            keys=tuple((name, key_writer(name, dtype)) for name, dtype in parts.key_types.items()),
+            head=b'{"metadata":{"feature_names":' + dumps([*keys, *parts.order]),
+            keys=tuple((name, key_writer(name, dtype)) for name, dtype in keys.items()),
             features=tuple((one.part, one.place, writer(one.dtype)) for one in parts.order.values()),
         )
 
@@ -96,7 +101,13 @@ class _Form:
         """Each column's values, statuses and instants."""
         keys, whole = parts.keys, _present(count)
         always = b"".join((b',"statuses":', whole, b',"event_timestamps":', _never(count), b"}"))
-        written = [b'{"values":' + write(keys[name]) + always for name, write in self.keys]
+        written = []
+        for name, write in self.keys:
+            after = always
+            if None in keys[name]:
+                statuses = ["NULL_VALUE" if one is None else "PRESENT" for one in keys[name]]
+                after = b"".join((b',"statuses":', dumps(statuses), b',"event_timestamps":', _never(count), b"}"))
+            written.append(b'{"values":' + write(keys[name]) + after)
         seen = []
         for answer in parts.answers:
             happened = b',"event_timestamps":' + instants(answer) + b"}"
@@ -110,6 +121,12 @@ class _Form:
             statuses = b',"statuses":' + dumps([str(one) for one in answer.statuses(place)])
             written.append(b'{"values":' + write(answer.values(place)) + statuses + happened)
         return written
+
+
+def in_order(parts: Parts, given: Names) -> dict[str, FeatureType]:
+    """The join keys' columns and their types: in the order in which the request has them."""
+    types = parts.key_types
+    return {name: types[name] for name in given if name in types} if len(types) > 1 else types
 
 
 def instants(answer: Answer) -> bytes:
