@@ -449,6 +449,10 @@ def _asked(keys: list[bytes | None]) -> list[bytes]:
 def _given(entity_rows: EntityRows, plan: _Plan) -> dict[str, list[Any]]:
     """The request's key columns, in order of first use, each as a list."""
     names = plan.key_types
+    if type(entity_rows) is dict and names and entity_rows.keys() == names.keys():
+        given = [one for one in entity_rows.values() if type(one) is list]
+        if len(given) == len(names) and len(set(map(len, given))) == 1:
+            return {name: list(column) for name, column in entity_rows.items()}  # lists already: nothing to put right
     if type(entity_rows) is not list:  # asking an abstract class is slow
         if isinstance(entity_rows, Mapping):
             return _from_columns(entity_rows, plan)

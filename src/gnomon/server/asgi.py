@@ -43,10 +43,10 @@ class Server:
             if root and path.startswith(root):
                 path = path[len(root) :]
             if path == POST:
-                await self._online.post(scope, receive, send)
+                await self._online(scope, receive, send, POST)
                 return
             if path.startswith(GET):
-                await self._online.get(scope, receive, send)
+                await self._online(scope, receive, send, GET)
                 return
         await self._behind(scope, receive, send)
 

@@ -69,7 +69,11 @@ class Question(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     @property
     def count(self) -> int:
         """How many entities it is about."""
-        return max(map(len, self.entities.values()), default=1)
+        entities = self.entities
+        if len(entities) == 1:
+            (only,) = entities.values()
+            return len(only)
+        return max(map(len, entities.values()), default=1)
 
 
 _json = msgspec.json.Decoder(Question)

@@ -1,7 +1,7 @@
-"""How long a request's body may take: who is too slow is let go, and nobody pays for the waiting but them.
+"""How long a request may wait: who sends too slowly is let go, and what takes too long is given up.
 
 A timer per request would cost more than anything else that is done with a body. So there is one for all, that runs
-while a body is awaited at all, and looks whose time is over.
+while something is awaited at all, and looks whose time is over.
 """
 
 from __future__ import annotations
@@ -41,27 +41,38 @@ class Patience:
         self._late: set[asyncio.Task[Any]] = set()
         self._watching: asyncio.TimerHandle | None = None
 
+    def begin(self) -> asyncio.Task[Any]:
+        """This task begins to wait; whoever calls this calls `end` with the task."""
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        self._deadlines[task] = loop.time() + self.seconds
+        if self._watching is None:
+            self._watching = loop.call_later(self.seconds / LOOKS, self._look, loop)
+        return task
+
+    def end(self, task: asyncio.Task[Any]) -> None:
+        """It waits no longer.
+
+        Raises:
+            TooLate: it was cancelled, as its time was over.
+        """
+        self._deadlines.pop(task, None)
+        if self._late and task in self._late:
+            self._late.discard(task)
+            task.uncancel()
+            raise TooLate
+
     async def during(self, awaited: Awaitable[T]) -> T:
         """Await something.
 
         Raises:
             TooLate: it was not there in time; it has been cancelled.
         """
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
-        assert task is not None
-        self._deadlines[task] = loop.time() + self.seconds
-        if self._watching is None:
-            self._watching = loop.call_later(self.seconds / LOOKS, self._look, loop)
+        task = self.begin()
         try:
             return await awaited
-        except asyncio.CancelledError:
-            if task in self._late:
-                task.uncancel()
-                raise TooLate from None
-            raise
         finally:
-            self._deadlines.pop(task, None)
-            self._late.discard(task)
+            self.end(task)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
@@ -74,12 +85,11 @@ class Patience:
         self._watching = loop.call_later(self.seconds / LOOKS, self._look, loop) if again else None
 
 
-async def body_of_request(receive: Any, said: bytes | None, most: int, patience: Patience) -> bytes:
+async def body_of_request(receive: Any, most: int, patience: Patience) -> bytes:
     """All of a request's body.
 
     Args:
         receive: as ASGI has it.
-        said: what the request says of its body's length.
         most: how many bytes it may have.
         patience: how long it may take.
 
@@ -87,41 +97,35 @@ async def body_of_request(receive: Any, said: bytes | None, most: int, patience:
         Gone: the client hung up.
         HttpError: 413, it is too large; 408, it did not come in time.
     """
-    if said is not None and said.isdigit() and int(said) > most:
-        raise _too_large(most)
     try:
-        return await patience.during(_whole(receive, most))
+        task = patience.begin()
+        try:
+            message = await receive()
+            body: bytes = message.get("body", b"")
+            if message["type"] == "http.request" and not message.get("more_body") and len(body) <= most:
+                return body
+            return await _rest(receive, message, most)
+        finally:
+            patience.end(task)
     except TooLate:
         raise _too_slow(patience.seconds) from None
 
 
-async def _whole(receive: Any, most: int) -> bytes:
-    message = await receive()
-    if message["type"] != "http.request":
-        raise Gone
-    body: bytes = message.get("body", b"")
-    if message.get("more_body"):
-        return await _rest(receive, bytearray(body), most)
-    if len(body) > most:
-        raise _too_large(most)
-    return body
-
-
-async def _rest(receive: Any, body: bytearray, most: int) -> bytes:
+async def _rest(receive: Any, message: Any, most: int) -> bytes:
+    body = bytearray()
     while True:
-        if len(body) > most:
-            raise _too_large(most)
-        message = await receive()
         if message["type"] != "http.request":
             raise Gone
         body += message.get("body", b"")
+        if len(body) > most:
+            raise too_large(most)
         if not message.get("more_body"):
-            if len(body) > most:
-                raise _too_large(most)
             return bytes(body)
+        message = await receive()
 
 
-def _too_large(most: int) -> HttpError:
+def too_large(most: int) -> HttpError:
+    """What is said of a body with more bytes than it may have."""
     return HttpError(
         413,
         f"the body has more than {most:,} bytes.",
