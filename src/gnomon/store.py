@@ -113,6 +113,13 @@ class FeatureStore:
         made: OnlineStore = self._make("online_stores", chosen.type, chosen.options)
         return made
 
+    @cached_property
+    def reader(self) -> Reader:
+        """What makes answers of what is online, in one go or in steps; it remembers what questions mean."""
+        from gnomon.flows.read import Reader
+
+        return Reader(self.online, self.clock)
+
     def plan(self, objects: Sequence[Any] | None = None, *, prune: bool = False) -> Plan:
         """What `apply` would change.
 
@@ -510,7 +517,7 @@ class FeatureStore:
             UnknownFeature: a view has no such feature.
             BackendError: the store cannot be read.
         """
-        return self._reader.read(self._current(), features, entity_rows, full_feature_names, known_through, strict)
+        return self.reader.read(self._current(), features, entity_rows, full_feature_names, known_through, strict)
 
     def materialize(
         self,
@@ -593,7 +600,7 @@ class FeatureStore:
 
         parts: Any = {"snapshot": self._current(), "engine": self.engine, "logs": self.logs, "store": self.online}
         if answers is None:
-            drawn = Sampler(**parts, reader=self._reader).sample(features, sample, seed)
+            drawn = Sampler(**parts, reader=self.reader).sample(features, sample, seed)
         else:
             given = (answers,) if isinstance(answers, OnlineResponse) else tuple(answers)
             if strange := [one for one in given if not isinstance(one, OnlineResponse)]:
@@ -705,9 +712,9 @@ class FeatureStore:
     def close(self) -> None:
         """Release files and connections; the store opens them again if it is used again."""
         self._fed = None
-        for name in ("_reader", "online", "logs", "registry", "engine"):
+        for name in ("reader", "online", "logs", "registry", "engine"):
             part = self.__dict__.pop(name, None)
-            if part is not None and name != "_reader":
+            if part is not None and name != "reader":
                 part.close()
 
     def __enter__(self) -> FeatureStore:
@@ -721,12 +728,6 @@ class FeatureStore:
         """Whether rows of the online store are gone after a time."""
         online = self.config.online_store
         return online is not None and bool(online.options.get("key_ttl_seconds"))
-
-    @cached_property
-    def _reader(self) -> Reader:
-        from gnomon.flows.read import Reader
-
-        return Reader(self.online, self.clock)
 
     def _feeder(self) -> Feeder | None:
         """What feeds the online store by the newest definitions; None where there is no such store."""

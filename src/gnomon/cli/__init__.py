@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from gnomon import __version__
-from gnomon.cli import ask, check, definitions, keep, load, project, stream, why
+from gnomon.cli import ask, check, definitions, keep, load, project, serve, stream, why
 from gnomon.cli.root import GLOBAL_OPTIONS, Root
 from gnomon.cli.session import Session
 
@@ -50,6 +50,7 @@ PARTS = (
     stream.COMMANDS,
     keep.COMMANDS,
     ask.COMMANDS,
+    serve.COMMANDS,
     check.COMMANDS,
     why.COMMANDS,
     project.LAST,

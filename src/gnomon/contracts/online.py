@@ -77,12 +77,14 @@ class OnlineCapabilities:
         shared: several processes may use it at once.
         atomic_request: one `read` sees one snapshot, over all its tables.
         atomic_batch: readers see all entries of a `write` or none, however many there are, also after a crash.
+        remote: a `read` waits for another machine: who has many requests at once sends them together.
     """
 
     persistent: bool
     shared: bool
     atomic_request: bool
     atomic_batch: bool
+    remote: bool
 
 
 class OnlineStore(Protocol):

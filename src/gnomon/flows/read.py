@@ -13,7 +13,8 @@ for all.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, cast
@@ -28,7 +29,7 @@ from gnomon.core.rows import Layout, Reading, instants, schema_of
 from gnomon.core.staircases import at
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import PushSource
-from gnomon.errors import BackendError, RequestError, listing, nearest_hint
+from gnomon.errors import BackendError, GnomonError, RequestError, listing, nearest_hint
 from gnomon.flows.ledger_part import LedgerPart
 from gnomon.flows.request_time import Adding, RequestTime, defaults_of
 from gnomon.flows.responses import Answer, Asked, Of, OnlineResponse, shown
@@ -112,6 +113,19 @@ class Reader:
         except StopIteration as done:
             answer: OnlineResponse = done.value
             return answer
+
+    def prepared(self, snapshot: Snapshot) -> Callable[[], None]:
+        """Work out what all questions known mean under other definitions, beside requests that go by today's.
+
+        Returns:
+            What puts it in place, in no time.
+        """
+        plans = {}
+        for asked, full in list(self._plans):
+            features: Any = list(asked) if isinstance(asked, tuple) else asked
+            with contextlib.suppress(GnomonError):  # one that cannot be asked any more says so to who asks
+                plans[asked, full] = _Plan.of(snapshot, features, full)
+        return lambda: self._plans.update(plans)
 
     def steps(
         self,
@@ -460,6 +474,10 @@ def _asked(keys: list[bytes | None]) -> list[bytes]:
 def _given(entity_rows: EntityRows, plan: _Plan) -> dict[str, list[Any]]:
     """The request's key columns, in order of first use, and then its values, each as a list."""
     names = plan.owners
+    if type(entity_rows) is dict and names and entity_rows.keys() == names.keys():
+        given = [one for one in entity_rows.values() if type(one) is list]
+        if len(given) == len(names) and len(set(map(len, given))) == 1:
+            return {name: list(column) for name, column in entity_rows.items()}  # lists already: nothing to put right
     if type(entity_rows) is not list:  # asking an abstract class is slow
         if isinstance(entity_rows, Mapping):
             return _from_columns(entity_rows, plan)

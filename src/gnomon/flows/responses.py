@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["Answer", "Asked", "Of", "OnlineResponse", "Status", "parts_of", "shown"]
+__all__ = ["Answer", "Asked", "Of", "OnlineResponse", "Parts", "Status", "made_of", "parts_of", "shown"]
 
 
 class Status(StrEnum):
@@ -252,6 +252,29 @@ def parts_of(response: OnlineResponse) -> list[tuple[Of, dict[str, list[Any]], A
     """
     parts = zip(response._views, response._answers, strict=False)
     return [(of, {column: response._keys[column] for column in of.columns}, answer) for of, answer in parts]
+
+
+class Parts(NamedTuple):
+    """What a response is made of, for who writes it down in a form of their own.
+
+    Args:
+        keys: column → the join keys as they were given.
+        key_types: the join-key columns shown, and their types.
+        answers: the views' parts.
+        order: where each feature's column comes from; the same object for all answers to a question.
+        views: what each of the parts is of.
+    """
+
+    keys: dict[str, list[Any]]
+    key_types: dict[str, FeatureType]
+    answers: list[Answer]
+    order: dict[str, Asked]
+    views: tuple[Of, ...]
+
+
+def made_of(response: OnlineResponse) -> Parts:
+    """What a response is made of."""
+    return Parts(response._keys, response._key_types, response._answers, response._order, response._views)
 
 
 def shown(dtype: FeatureType) -> Callable[[Any], Any] | None:

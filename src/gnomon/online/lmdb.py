@@ -81,7 +81,9 @@ class LmdbStore:
         NewerFormat: a newer gnomon wrote it.
     """
 
-    capabilities = OnlineCapabilities(persistent=True, shared=True, atomic_request=True, atomic_batch=True)
+    capabilities = OnlineCapabilities(
+        persistent=True, shared=True, atomic_request=True, atomic_batch=True, remote=False
+    )
 
     def __init__(self, options: Mapping[str, Any] | None = None, context: Context | None = None) -> None:
         options = options or {}

@@ -24,7 +24,9 @@ __all__ = ["MemoryStore"]
 class MemoryStore:
     """Tables as dicts; a batch makes a changed copy and puts it in place in one step."""
 
-    capabilities = OnlineCapabilities(persistent=False, shared=False, atomic_request=True, atomic_batch=True)
+    capabilities = OnlineCapabilities(
+        persistent=False, shared=False, atomic_request=True, atomic_batch=True, remote=False
+    )
 
     def __init__(self, options: Mapping[str, Any] | None = None, context: Context | None = None) -> None:
         check_options("online_store of type memory", options or {}, ())

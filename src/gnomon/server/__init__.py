@@ -9,4 +9,66 @@ reads, `routes` the rest.
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from collections.abc import Callable
+from importlib import import_module, util
+from typing import TYPE_CHECKING, Any
+
+from gnomon.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from gnomon.server.access.contract import Access
+    from gnomon.server.settings import ServerSettings
+    from gnomon.store import FeatureStore
+
+__all__ = ["app"]
+
+NEEDED = ("fastapi", "msgspec", "orjson")
+
+
+def app(
+    store: FeatureStore,
+    settings: ServerSettings | None = None,
+    access: Access | None = None,
+    *,
+    closing: Callable[[], object] | None = None,
+) -> Any:
+    """An ASGI app that serves a store.
+
+    Args:
+        store: whose features it serves.
+        settings: how it behaves; by default what `feature_server` in feature_store.yaml says.
+        access: who may ask; by default everybody who reaches it.
+        closing: what is called when the app ends, such as `store.close`.
+
+    Raises:
+        MissingExtra: a package it needs is not installed.
+        ConfigError: `feature_server` cannot be followed.
+        BackendError: the registry cannot be read.
+    """
+    needed(*NEEDED)
+    from gnomon.server.asgi import Server, nothing_else
+    from gnomon.server.context import Context, Definitions
+    from gnomon.server.settings import ServerSettings
+
+    context = Context(
+        store=store,
+        settings=ServerSettings.of(store.config.feature_server) if settings is None else settings,
+        definitions=Definitions(store.snapshot),
+    )
+    if access is not None:
+        context.access = access
+    behind = nothing_else
+    if util.find_spec("gnomon.server.routes") is not None:
+        behind = import_module("gnomon.server.routes").app(context)
+    return Server(context, behind, closing)
+
+
+def needed(*packages: str) -> None:
+    """Say which extra is missing, before anything fails for the lack of it.
+
+    Raises:
+        MissingExtra: one of these is not installed.
+    """
+    for package in packages:
+        if util.find_spec(package) is None:
+            raise MissingExtra(package=package, extra="server", purpose="the HTTP server")

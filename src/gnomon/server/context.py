@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from gnomon.contracts.registry import Snapshot
 from gnomon.server.access.contract import Access, Open
 from gnomon.server.metrics import Metrics, Quiet
+from gnomon.server.recording import Forgets, Recorder
 from gnomon.server.settings import ServerSettings
 from gnomon.store import FeatureStore
 
@@ -24,6 +25,9 @@ class Definitions:
     def __init__(self, read: Callable[[], Snapshot]) -> None:
         self._read = read
         self.snapshot = read()
+        self.before: list[Callable[[Snapshot], Callable[[], object]]] = []
+        """What is made ready for new definitions while requests still go by the old: each gives what puts it in place,
+        which takes no time."""
 
     def refresh(self) -> bool:
         """Look at the registry, and whether it has moved; what was known stays if it cannot be read.
@@ -32,10 +36,13 @@ class Definitions:
             BackendError: it cannot.
         """
         found = self._read()
-        moved = found.version != self.snapshot.version
-        if moved:
-            self.snapshot = found
-        return moved
+        if found.version == self.snapshot.version:
+            return False
+        ready = [prepare(found) for prepare in self.before]
+        self.snapshot = found
+        for put_in_place in ready:
+            put_in_place()
+        return True
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,6 +54,7 @@ class Context:
         settings: how it behaves.
         access: who may ask.
         metrics: counts.
+        recorder: keeps what was served.
         definitions: the newest definitions known.
     """
 
@@ -55,3 +63,4 @@ class Context:
     definitions: Definitions
     access: Access = field(default_factory=Open)
     metrics: Metrics = field(default_factory=Quiet)
+    recorder: Recorder = field(default_factory=Forgets)

@@ -58,7 +58,7 @@ class RedisStore:
         self._generations = Generations(self._server)
         self._ttl = str(settings.ttl or "").encode()
         self.capabilities = OnlineCapabilities(
-            persistent=True, shared=True, atomic_request=not self._server.spread, atomic_batch=False
+            persistent=True, shared=True, atomic_request=not self._server.spread, atomic_batch=False, remote=True
         )
 
     def read(self, asked: Sequence[Asked]) -> list[list[bytes | None]]:

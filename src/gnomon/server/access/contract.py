@@ -57,6 +57,16 @@ class Access(Protocol):
         """
         ...
 
+    def refresh(self) -> None:
+        """Look at what has changed: new keys, revoked ones. It takes its time, so it is called beside requests.
+
+        What was known stays where it cannot be read.
+
+        Raises:
+            BackendError: it cannot.
+        """
+        ...
+
 
 class Open:
     """Everybody may do everything: on loopback, or where that was said."""
@@ -64,3 +74,6 @@ class Open:
     def check(self, headers: list[tuple[bytes, bytes]], scope: Scope) -> Caller:
         """As the contract says."""
         return ANYBODY
+
+    def refresh(self) -> None:
+        """As the contract says."""

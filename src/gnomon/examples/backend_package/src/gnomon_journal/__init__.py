@@ -62,7 +62,9 @@ class JournalStore:
         BackendError: another store has the folder open, or a journal is damaged.
     """
 
-    capabilities = OnlineCapabilities(persistent=True, shared=False, atomic_request=True, atomic_batch=True)
+    capabilities = OnlineCapabilities(
+        persistent=True, shared=False, atomic_request=True, atomic_batch=True, remote=False
+    )
 
     def __init__(self, options: Mapping[str, Any], context: Context) -> None:
         check_options("online_store of type journal", options, ("path",))
