@@ -17,7 +17,7 @@ from gnomon.examples.flights import demo, serve, train
 def test_its_definitions_apply_as_they_stand(repo: Path) -> None:
     with FeatureStore(repo) as store:
         applied = store.apply()
-        assert (len(applied.changes), applied.notes) == (21, ())
+        assert (len(applied.changes), applied.notes) == (24, ())
         assert not store.plan().changes
         service = store.get_feature_service("late_arrival")
     assert [part.columns for part in service.features if part.view.name == "airport_facts"] == [("origin",), ("dest",)]

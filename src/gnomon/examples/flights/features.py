@@ -2,11 +2,14 @@
 
 Six views stand on the same file of flights under different keys: three look at its latest row, three at all of its rows
 in a window. The rows carry both clocks: a flight happens at its scheduled departure, and how late it was is known when
-it arrives.
+it arrives. What only the request can say, when this flight is due, is looked at as it comes, by a function.
 """
 
-from gnomon import Entity, FeatureService, FeatureView, Field, FileSource, agg
-from gnomon.types import Float64, Int64, String
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from gnomon import Entity, FeatureService, FeatureView, Field, FileSource, RequestSource, agg, on_demand_feature_view
+from gnomon.types import Float64, Int64, String, UnixTimestamp
 
 plane = Entity(name="plane", join_keys=["tailnum"], value_type=String, description="An aircraft")
 lane = Entity(name="lane", join_keys=["carrier", "origin"], value_type=String, description="A carrier at an airport")
@@ -91,6 +94,38 @@ airport_facts = FeatureView(
 from_airport = airport_facts.with_name("from_airport").with_join_key_map({"faa": "origin"})
 to_airport = airport_facts.with_name("to_airport").with_join_key_map({"faa": "dest"})
 
+flight_plan = RequestSource(
+    name="flight_plan",
+    schema=[Field(name="scheduled_departure", dtype=UnixTimestamp), Field(name="distance", dtype=Int64)],
+)
+
+
+@on_demand_feature_view(
+    sources=[flight_plan, plane_facts, home_departures],
+    schema=[
+        Field(name="hour", dtype=Int64, description="Of the day, by New York's clocks"),
+        Field(name="weekday", dtype=Int64, description="1 is Monday"),
+        Field(name="plane_age", dtype=Int64, description="Years; null for a plane nobody knows the year of"),
+        Field(name="worse_than_usual", dtype=Float64, description="Minutes the last hour left later than the month"),
+    ],
+)
+def at_departure(
+    scheduled_departure: datetime | None,
+    year: int | None,
+    dep_delay_mean_1h: float | None,
+    dep_delay_mean_30d: float | None,
+) -> dict[str, int | float | None]:
+    """What the flight's own schedule says, and what only makes sense beside it."""
+    local = scheduled_departure and scheduled_departure.astimezone(ZoneInfo("America/New_York"))
+    known = dep_delay_mean_1h is not None and dep_delay_mean_30d is not None
+    return {
+        "hour": local.hour if local else None,
+        "weekday": local.isoweekday() if local else None,
+        "plane_age": local.year - year if local and year else None,
+        "worse_than_usual": dep_delay_mean_1h - dep_delay_mean_30d if known else None,
+    }
+
+
 surroundings = (weather, plane_facts, from_airport[["alt"]], to_airport)
 
 late_arrival = FeatureService(
@@ -102,4 +137,9 @@ late_arrival_windows = FeatureService(
     name="late_arrival_windows",
     description="The same question, of all flights in the last hour, day, week and month",
     features=[home_departures, airline_departures, plane_departures, *surroundings],
+)
+late_arrival_asked = FeatureService(
+    name="late_arrival_asked",
+    description="The same question, with what the request says of the flight",
+    features=[at_departure, home_departures[["dep_delay_mean_24h"]], lane_last_flight, route_last_flight, *surroundings],
 )

@@ -32,7 +32,7 @@ EVERY = 2
 """Of the flights to learn from, every second one: it takes half the time, and costs little."""
 
 SPINE = """
-    select flight_id, {instant} as event_timestamp, tailnum, carrier, origin, dest, distance,
+    select flight_id, {instant} as event_timestamp, tailnum, carrier, origin, dest, distance, scheduled_departure,
         hour(local) as hour, isodow(local) as weekday, month(local) as month, arr_delay > 30 as late
     from (select *, timezone('America/New_York', scheduled_departure) as local from 'data/flights.parquet')
     order by flight_id
@@ -98,8 +98,13 @@ class Model:
     categories: Mapping[str, pa.Array]
 
     @classmethod
-    def fitted(cls, table: pa.Table) -> Model:
-        """A model of `late`, learned from labelled flights of the training months."""
+    def fitted(cls, table: pa.Table, facts: Sequence[str] = FACTS) -> Model:
+        """A model of `late`, learned from labelled flights of the training months.
+
+        Args:
+            table: a training set.
+            facts: columns of its spine that the model looks at, besides all features.
+        """
         from sklearn.ensemble import HistGradientBoostingClassifier
         from threadpoolctl import threadpool_limits
 
@@ -107,7 +112,7 @@ class Model:
         seen = seen.take(pa.array(np.arange(0, seen.num_rows, EVERY)))
         # No plane has landed within an hour of its departure, so "then" knows of none: nothing to learn from.
         known = (name for name in table.column_names if "__" in name and seen[name].null_count < seen.num_rows)
-        columns = (*FACTS, *known)
+        columns = (*facts, *known)
         classifier = HistGradientBoostingClassifier(
             max_iter=25,
             learning_rate=0.3,
@@ -133,15 +138,20 @@ class Model:
             made[:, place] = column.cast(pa.float64()).to_numpy()
         return made
 
+    def likely(self, table: pa.Table) -> npt.NDArray[np.float64]:
+        """How likely each flight of a table is late, 0 to 1."""
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(limits=1):
+            found: npt.NDArray[np.float64] = self.classifier.predict_proba(self.inputs(table))[:, 1]
+        return found
+
     def auc(self, table: pa.Table) -> float:
         """Area under the ROC curve over the labelled flights of a table: 0.5 is guessing, 1 is knowing."""
         from sklearn.metrics import roc_auc_score
-        from threadpoolctl import threadpool_limits
 
         rows = labelled(table)
-        with threadpool_limits(limits=1):
-            likely = self.classifier.predict_proba(self.inputs(rows))[:, 1]
-        return float(roc_auc_score(rows["late"].to_numpy(), likely))
+        return float(roc_auc_score(rows["late"].to_numpy(), self.likely(rows)))
 
 
 def labelled(table: pa.Table) -> pa.Table:
