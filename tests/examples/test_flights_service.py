@@ -1,4 +1,4 @@
-"""The model service: what it reads is the training row, its features computed by the same function, and so is its answer."""
+"""The model service: what it reads is the training row, made by the same function, and so is its answer."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def running(app: FastAPI) -> Iterator[str]:
     thread.start()
     try:
         assert ready.wait(30)
-        yield "http://127.0.0.1:{}".format(server.servers[0].sockets[0].getsockname()[1])
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(30)
@@ -85,9 +85,13 @@ def test_a_prediction_is_made_of_the_training_row(store: tuple[FeatureStore, Man
         flight = of_table(rows.to_pylist()[0])
         read = httpx.post(
             f"{address}/features/get-online-features",
-            json={"feature_service": SERVICE, "entities": {name: [value] for name, value in flight.items()}},
+            json={
+                "feature_service": SERVICE,
+                "entities": {name: [value] for name, value in flight.items()},
+                "full_feature_names": True,
+            },
         ).json()
         answers = dict(zip(read["metadata"]["feature_names"], read["results"], strict=True))
-        assert answers["hour"]["values"] == [rows["at_departure__hour"][0].as_py()]
+        assert answers["at_departure__hour"]["values"] == [rows["at_departure__hour"][0].as_py()]
         assert httpx.post(f"{address}/predict", json=[{**flight, "distance": -1}]).status_code == 422
     assert set(FACTS) == {"distance", "carrier", "origin", "dest"}

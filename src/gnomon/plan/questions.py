@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from gnomon.clock import MAX_MICROS
-from gnomon.definitions.on_demand import OnDemandFeatureView
+from gnomon.definitions.on_demand import OnDemandFeatureView, RequestSource
 from gnomon.definitions.views import FeatureView
 from gnomon.types import FeatureType
 
@@ -131,6 +131,14 @@ class Meaning:
     def parts(self) -> tuple[ViewQuestion | Computation, ...]:
         """What is fetched and what is computed."""
         return (*self.views, *self.computed)
+
+    @property
+    def unused(self) -> frozenset[str]:
+        """Values of the computed views' request sources that nothing looks at."""
+        sources = (source for one in self.computed for source in one.view.sources)
+        fields = (field.name for one in sources if isinstance(one, RequestSource) for field in one.schema)
+        columns = {column for part in self.views for column in part.columns}
+        return frozenset(fields) - columns - {one.name for one in self.given}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ from gnomon.examples.flights.telling import Teller
 __all__ = ["DemoReport", "run"]
 
 HERE = Path(__file__).parent
-FILES = (".gnomonignore", "data.py", "feature_store.yaml", "features.py", "serve.py", "train.py")
+FILES = (".gnomonignore", "data.py", "feature_store.yaml", "features.py", "serve.py", "service.py", "train.py")
 """What makes the example a repo; the rest only runs it."""
 
 

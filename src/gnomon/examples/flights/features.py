@@ -117,12 +117,12 @@ def at_departure(
 ) -> dict[str, int | float | None]:
     """What the flight's own schedule says, and what only makes sense beside it."""
     local = scheduled_departure and scheduled_departure.astimezone(ZoneInfo("America/New_York"))
-    known = dep_delay_mean_1h is not None and dep_delay_mean_30d is not None
+    hour, month = dep_delay_mean_1h, dep_delay_mean_30d
     return {
         "hour": local.hour if local else None,
         "weekday": local.isoweekday() if local else None,
         "plane_age": local.year - year if local and year else None,
-        "worse_than_usual": dep_delay_mean_1h - dep_delay_mean_30d if known else None,
+        "worse_than_usual": None if hour is None or month is None else hour - month,
     }
 
 
@@ -141,5 +141,11 @@ late_arrival_windows = FeatureService(
 late_arrival_asked = FeatureService(
     name="late_arrival_asked",
     description="The same question, with what the request says of the flight",
-    features=[at_departure, home_departures[["dep_delay_mean_24h"]], lane_last_flight, route_last_flight, *surroundings],
+    features=[
+        at_departure,
+        home_departures[["dep_delay_mean_24h"]],
+        lane_last_flight,
+        route_last_flight,
+        *surroundings,
+    ],
 )
