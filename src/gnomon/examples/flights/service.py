@@ -1,4 +1,4 @@
-"""A model service with gnomon inside: asked about a flight, it reads the features itself and says how likely it is late.
+"""A model service with gnomon inside: asked about a flight, it reads features itself and says how likely it is late.
 
     python service.py                 # in the example's folder; learns, loads, and serves at http://127.0.0.1:8000/docs
 
