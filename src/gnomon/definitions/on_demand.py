@@ -414,6 +414,9 @@ def _parsed(text: str) -> Expression:
 
 def _check_names(owner: str, view: OnDemandFeatureView) -> None:
     """See that what is looked at is there, and that no feature is called like it."""
+    if not view.looked_at and not _is_open(view):
+        hint = "a value that hangs on nothing needs no view."
+        raise DefinitionError(f"{owner} looks at none of its sources' values.", hint=hint)
     known = view.inputs
     what = "its function takes" if view.mode != "sql" else "an expression looks at"
     for name in () if _is_open(view) else view.looked_at:
