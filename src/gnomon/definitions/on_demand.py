@@ -379,6 +379,8 @@ def _check_no_function(owner: str, function: Any, code: Any) -> None:
 def _returned(name: str, function: Callable[..., Any], schema: Any) -> Mapping[str, str]:
     """The expressions that a function returns: one text, or a text for each feature."""
     owner = f"on-demand feature view {name!r}"
+    if inspect.signature(function).parameters:
+        raise DefinitionError(f"{owner}: its function takes parameters.", hint="mode='sql' wants one that returns SQL.")
     found = function()
     fields = _fields(owner, schema)
     if isinstance(found, str) and len(fields) == 1:

@@ -220,6 +220,7 @@ class _Plan:
         rows: the parts, if all are of row views; else None.
         views: what each part is of.
         request_time: what is computed of the parts; None for nothing.
+        unused: what may come with a request, and is not looked at.
     """
 
     snapshot: Snapshot
@@ -230,6 +231,7 @@ class _Plan:
     rows: tuple[_Part, ...] | None
     views: tuple[Of, ...]
     request_time: RequestTime | None = None
+    unused: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, snapshot: Snapshot, features: Features, full: bool) -> _Plan:
@@ -264,7 +266,7 @@ class _Plan:
         order = {name: places[name] for name in meaning.order}
         views = tuple(Of(one.view.id, one.columns, tuple(name for name, _ in one.features)) for one in questions)
         only_rows = rows if len(rows) == len(parts) else None
-        return cls(snapshot, tuple(parts), order, key_types, owners, only_rows, views, request_time)
+        return cls(snapshot, tuple(parts), order, key_types, owners, only_rows, views, request_time, meaning.unused)
 
 
 @dataclass(slots=True)
@@ -519,7 +521,7 @@ def _check_names(row: Mapping[str, Any], plan: _Plan) -> None:
                 view=owner,
             )
     for name in row:
-        if name not in plan.owners:
+        if name not in plan.owners and name not in plan.unused:
             known = list(plan.owners)
             raise RequestError(
                 f"entity_rows has {name!r}, which no view asked for needs.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from gnomon.clock import MAX_MICROS
-from gnomon.definitions.on_demand import OnDemandFeatureView
+from gnomon.definitions.on_demand import OnDemandFeatureView, RequestSource
 from gnomon.definitions.views import FeatureView
 from gnomon.types import FeatureType
 
@@ -126,6 +126,13 @@ class Meaning:
     computed: tuple[Computation, ...] = ()
     given: tuple[GivenValue, ...] = ()
     order: tuple[str, ...] = ()
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """What request sources of the views computed have, and nobody looks at: it may come with a request."""
+        sources = (source for one in self.computed for source in one.view.sources if isinstance(source, RequestSource))
+        names = dict.fromkeys(field.name for source in sources for field in source.schema)
+        return tuple(name for name in names if name not in {one.name for one in self.given})
 
     @property
     def parts(self) -> tuple[ViewQuestion | Computation, ...]:
