@@ -31,7 +31,7 @@ from gnomon.definitions.sources import PushSource
 from gnomon.errors import BackendError, RequestError, listing, nearest_hint
 from gnomon.flows.ledger_part import LedgerPart
 from gnomon.flows.request_time import Adding, RequestTime, defaults_of
-from gnomon.flows.responses import Answer, Asked, Of, OnlineResponse, shown
+from gnomon.flows.responses import Answer, Asked, FilledAnswer, Of, OnlineResponse, shown
 from gnomon.flows.tables import known_layouts, layout_of, table_of
 from gnomon.plan.questions import NO_ROWS, Through, ViewQuestion
 from gnomon.plan.references import Features, resolve
@@ -357,7 +357,8 @@ class _Part:
             horizon = max(now - self.ttl, MIN_MICROS)
             if events and min(events) < horizon:
                 outside = [event < horizon for event in events]
-        return Answer(columns, events, absent, outside, lacking, None, None, self.defaults)
+        answer = Answer(columns, events, absent, outside, lacking)
+        return answer if self.defaults is None else FilledAnswer.of(answer, self.defaults)
 
     def _usable(
         self, store: OnlineStore, values: list[bytes | None], now: int, waits: bool
