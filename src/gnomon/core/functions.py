@@ -94,6 +94,8 @@ class Code:
                 f"the function at {self.place!r} was defined in another process, where it cannot be found again.",
                 hint="put it into a module of the repo, at the top level of a file, and apply again.",
             )
+        if any(place == self.place for place, _ in _MADE):
+            raise changed(self.place)
         found = imported(self.place, "function", "module:function")
         if inspect.isfunction(found):  # one that was given to a definition, not decorated into one
             text = _text_of(found)

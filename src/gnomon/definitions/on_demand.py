@@ -379,6 +379,8 @@ def _check_no_function(owner: str, function: Any, code: Any) -> None:
 def _returned(name: str, function: Callable[..., Any], schema: Any) -> Mapping[str, str]:
     """The expressions that a function returns: one text, or a text for each feature."""
     owner = f"on-demand feature view {name!r}"
+    if inspect.signature(function).parameters:
+        raise DefinitionError(f"{owner}: its function takes parameters.", hint="mode='sql' wants one that returns SQL.")
     found = function()
     fields = _fields(owner, schema)
     if isinstance(found, str) and len(fields) == 1:
@@ -414,6 +416,9 @@ def _parsed(text: str) -> Expression:
 
 def _check_names(owner: str, view: OnDemandFeatureView) -> None:
     """See that what is looked at is there, and that no feature is called like it."""
+    if not view.looked_at and not _is_open(view):
+        hint = "a value that hangs on nothing needs no view."
+        raise DefinitionError(f"{owner} looks at none of its sources' values.", hint=hint)
     known = view.inputs
     what = "its function takes" if view.mode != "sql" else "an expression looks at"
     for name in () if _is_open(view) else view.looked_at:

@@ -5,14 +5,14 @@ none of its type, or an exception, spoils only that feature of that row: null, a
 
     ready = Ready.of(computation)
     made = ready.run([[12.0, 3.0], [4.0, None]], Rows(2, key=lambda row: {"user_id": row}))
-    made.columns, made.invalid          # [[3.0, None]], {}
+    made.columns, made.invalid          # [[3.0, None]], None
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from gnomon.core.functions import Function
@@ -32,7 +32,7 @@ Values = Callable[[tuple[Any, ...]], Any]
 """Gives for one row what the function gives: a value, a mapping of values, or a sequence in the schema's order."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rows:
     """The rows that something is computed of.
 
@@ -53,20 +53,19 @@ class Made:
 
     Args:
         columns: a list per feature wanted.
-        invalid: for rows that have values which are none, the features.
-        failures: how many values are none.
+        invalid: for rows that have values which are none, the features; None where no row has.
         first: of the first of these its row and what was wrong.
     """
 
     columns: list[list[Any]]
-    invalid: dict[int, list[int]] = field(default_factory=dict)
-    failures: int = 0
+    invalid: dict[int, list[int]] | None = None
     first: tuple[int, BaseException] | None = None
 
     def spoil(self, row: int, places: Sequence[int], wrong: BaseException) -> None:
         """Some features of a row have no value."""
+        if self.invalid is None:
+            self.invalid = {}
         self.invalid.setdefault(row, []).extend(places)
-        self.failures += 1
         if self.first is None or row < self.first[0]:
             self.first = row, wrong
 
@@ -80,7 +79,7 @@ class Ready:
         names: what the view calls its inputs.
         features: the features wanted.
         casts: what casts values to their types, feature by feature.
-        shows: what makes values of columns such that a function takes, input by input; None for as they are.
+        shows: what makes values of columns such that a function takes, input by input; none where all are as they are.
         single: whether the view has this one feature only, so that a function may give its value alone.
         values: gives the values of one row; None where the function takes many rows at once.
         together: gives the values of many rows, feature by feature; None where it takes one by one.
@@ -120,7 +119,7 @@ class Ready:
             names=names,
             features=features,
             casts=tuple(_cast(mode, types[feature]) for feature in features),
-            shows=tuple(presenter(dtype) if mode == "python" else None for dtype in dtypes),
+            shows=_shows(dtypes) if mode == "python" else (),
             single=len(types) == 1,
             **made,
         )
@@ -143,21 +142,20 @@ class Ready:
             made.columns = [self._singly(made, self._shown(columns))]
         else:
             made.columns = self._row_by_row(made, self._shown(columns))
-        if made.failures:
+        if made.invalid is not None:
             self._tell(made, columns, rows)
         return made
 
     def _shown(self, columns: Columns) -> Iterator[tuple[Any, ...]]:
         """The inputs row by row, as functions take them; what cannot be shown is handed on as a value that says so."""
-        return zip(
-            *(one if show is None else map(_safely(show), one) for one, show in self._paired(columns)), strict=True
-        )
-
-    def _paired(self, columns: Columns) -> Iterator[tuple[Sequence[Any], Callable[[Any], Any] | None]]:
-        return zip(columns, self.shows, strict=True)
+        if not self.shows:
+            return zip(*columns, strict=True)
+        shown = zip(columns, self.shows, strict=True)
+        return zip(*(one if show is None else map(_safely(show), one) for one, show in shown), strict=True)
 
     def _singly(self, made: Made, rows: Iterator[tuple[Any, ...]]) -> list[Any]:
-        values, cast, found = self.values, self.casts[0], list[Any]()
+        values, cast = self.values, self.casts[0]
+        found: list[Any] = []
         assert values is not None
         name = self.features[0]
         for place, row in enumerate(rows):
@@ -229,8 +227,14 @@ class Ready:
             ) from wrong
         logger.warning(
             "on-demand view %r cannot be computed for %d of %d rows; the first is %r, of inputs %r: %s",
-            *(self.view, len(made.invalid), rows.count, key, inputs, said),
+            *(self.view, len(made.invalid or ()), rows.count, key, inputs, said),
         )
+
+
+def _shows(dtypes: Sequence[FeatureType]) -> tuple[Callable[[Any], Any] | None, ...]:
+    """What makes values of columns such that a function takes; nothing where all are as they are."""
+    shows = tuple(map(presenter, dtypes))
+    return shows if any(shows) else ()
 
 
 class _Odd:
@@ -278,7 +282,7 @@ def _function(computation: Computation) -> Values:
     """A function of a row, whatever the form in which the user's takes it."""
     function, code = _found(computation), computation.view.code
     names = [name for name, _, _ in computation.inputs]
-    refused = any(presenter(dtype) is not None for _, _, dtype in computation.inputs)
+    refused = bool(_shows([dtype for _, _, dtype in computation.inputs]))
     assert code is not None
     if code.parameters:
         return _checked(lambda row: function(*row)) if refused else lambda row: function(*row)

@@ -1,4 +1,4 @@
-"""Expressions of on-demand views over tables: run by the engine, and cast by Arrow where that is the same as one by one.
+"""Expressions of on-demand views over tables: run by the engine, and cast by Arrow.
 
 Single rows go through the compiled functions (`flows.computing`); the two are equal for every value. Where a value does
 not fit its declared type, the rows are computed one by one after all, so that the one that does not fit is named.
@@ -16,9 +16,11 @@ import pyarrow.compute as pc
 from gnomon.contracts.engine import Engine
 from gnomon.core.expressions import parse
 from gnomon.plan.questions import Computation
-from gnomon.types import FeatureType, Float32, to_arrow
+from gnomon.types import Decimal, FeatureType, Float32, to_arrow
 
 __all__ = ["Expressing"]
+
+WIDEST = 38
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ def _cast(column: pa.Array, dtype: FeatureType) -> pa.Array | None:
     target = to_arrow(dtype)
     if column.type != target:
         try:
+            if isinstance(dtype, Decimal) and pa.types.is_integer(column.type):
+                column = column.cast(to_arrow(Decimal(WIDEST, dtype.scale)))  # Arrow asks for room for any integer
             cast = column.cast(target, safe=dtype != Float32)
         except pa.ArrowInvalid:
             return None

@@ -21,7 +21,7 @@ from gnomon.definitions.codec import stored_fingerprint
 from gnomon.errors import BackendError
 from gnomon.flows.ledgers import ledger_of
 from gnomon.flows.request_time import defaults_of
-from gnomon.flows.responses import Answer
+from gnomon.flows.responses import Answer, FilledAnswer
 from gnomon.plan.ledger import reading_of, shape_of
 from gnomon.plan.questions import NO_ROWS, Through, ViewQuestion
 
@@ -170,8 +170,8 @@ class _LedgerLook:
             rows = [[None] * self.part.count if gone else row for row, gone in zip(rows, absent, strict=True)]
         columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(self.part.count)]
         events = [_last(head) for head in self.heads]
-        absences = absent if any(absent) else None
-        return Answer(columns, events, absences, None, None, invalid or None, None, self.part.defaults)
+        answer = Answer(columns, events, absent if any(absent) else None, None, None, invalid or None)
+        return answer if self.part.defaults is None else FilledAnswer.of(answer, self.part.defaults)
 
     def through(self, now: int) -> list[Through]:
         """For each entity which rows its answer was made of."""

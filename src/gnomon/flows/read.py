@@ -32,7 +32,7 @@ from gnomon.definitions.sources import PushSource
 from gnomon.errors import BackendError, GnomonError, RequestError, listing, nearest_hint
 from gnomon.flows.ledger_part import LedgerPart
 from gnomon.flows.request_time import Adding, RequestTime, defaults_of
-from gnomon.flows.responses import Answer, Asked, Of, OnlineResponse, shown
+from gnomon.flows.responses import Answer, Asked, FilledAnswer, Of, OnlineResponse, shown
 from gnomon.flows.tables import known_layouts, layout_of, table_of
 from gnomon.plan.questions import NO_ROWS, Through, ViewQuestion
 from gnomon.plan.references import Features, resolve
@@ -234,7 +234,7 @@ class _Plan:
         rows: the parts, if all are of row views; else None.
         views: what each part is of.
         request_time: what is computed of the parts; None for nothing.
-        unused: values that request sources have and no function looks at: they may come, too.
+        unused: what may come with a request, and is not looked at.
     """
 
     snapshot: Snapshot
@@ -245,7 +245,7 @@ class _Plan:
     rows: tuple[_Part, ...] | None
     views: tuple[Of, ...]
     request_time: RequestTime | None = None
-    unused: frozenset[str] = frozenset()
+    unused: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, snapshot: Snapshot, features: Features, full: bool) -> _Plan:
@@ -371,7 +371,8 @@ class _Part:
             horizon = max(now - self.ttl, MIN_MICROS)
             if events and min(events) < horizon:
                 outside = [event < horizon for event in events]
-        return Answer(columns, events, absent, outside, lacking, None, None, self.defaults)
+        answer = Answer(columns, events, absent, outside, lacking)
+        return answer if self.defaults is None else FilledAnswer.of(answer, self.defaults)
 
     def _usable(
         self, store: OnlineStore, values: list[bytes | None], now: int, waits: bool

@@ -125,8 +125,9 @@ class _Computation:
         columns = [values[place] if part is None else answers[part].values(place) for part, place in self.places]
         made = self.ready.run(columns, rows)
         behind = [answers[part] for part in self.behind]
-        answer = ComputedAnswer(made.columns, (), None, None, None, made.invalid or None, None, self.defaults)
-        answer.behind, answer.count = behind, rows.count
+        outside = None if self.defaults is None else [False] * rows.count
+        answer = ComputedAnswer(made.columns, (), None, outside, None, made.invalid)
+        answer.defaults, answer.behind, answer.count = self.defaults or {}, behind, rows.count
         return answer
 
 

@@ -53,7 +53,6 @@ class Answer:
         lacking: for entities whose row is of an older layout, the features that layout had not.
         invalid: for entities that have values which their type cannot hold, the features.
         through: for each entity which rows its answer was made of; None where that was not asked for.
-        defaults: what stands where a feature would be null, by its place; None where nothing does.
     """
 
     columns: list[list[Any]]
@@ -63,14 +62,10 @@ class Answer:
     lacking: dict[int, list[int]] | None = None
     invalid: dict[int, list[int]] | None = None
     through: list[Through] | None = None
-    defaults: dict[int, Any] | None = None
 
     def values(self, place: int) -> list[Any]:
         """A feature's values; wherever its status is not PRESENT its default, or None."""
-        column = self.stored(place)
-        if self.defaults is None or (default := self.defaults.get(place)) is None:
-            return column
-        return [default if value is None else value for value in column]
+        return self.stored(place)
 
     def stored(self, place: int) -> list[Any]:
         """A feature's values, None wherever its status is not PRESENT."""
@@ -101,7 +96,30 @@ class Answer:
         return [None if gone else event for event, gone in zip(self.events, self.absent, strict=True)]
 
 
-class ComputedAnswer(Answer):
+class FilledAnswer(Answer):
+    """An answer of features some of which have defaults.
+
+    It always says whether rows are too old, so that who takes columns as they are where none is takes none of its.
+    """
+
+    __slots__ = ("defaults",)
+    defaults: dict[int, Any]
+
+    @classmethod
+    def of(cls, plain: Answer, defaults: dict[int, Any]) -> FilledAnswer:
+        """The same answer, with what stands where a feature would be null, by its place."""
+        outside = [False] * len(plain.columns[0]) if plain.outside is None else plain.outside
+        made = cls(plain.columns, plain.events, plain.absent, outside, plain.lacking, plain.invalid)
+        made.defaults = defaults
+        return made
+
+    def values(self, place: int) -> list[Any]:
+        """A feature's values; wherever its status is not PRESENT its default, or None."""
+        column, default = self.stored(place), self.defaults.get(place)
+        return column if default is None else [default if value is None else value for value in column]
+
+
+class ComputedAnswer(FilledAnswer):
     """What was computed of other answers; it happened when the newest of the rows behind it did."""
 
     __slots__ = ("behind", "count")
@@ -184,8 +202,7 @@ class OnlineResponse:
         answers = self._answers
         for name, (part, place, _, show) in self._order.items():
             answer = answers[part]
-            plain = answer.outside is None and answer.defaults is None
-            column = answer.columns[place] if plain else answer.values(place)
+            column = answer.columns[place] if answer.outside is None else answer.values(place)
             made[name] = list(column) if show is None else [None if one is None else show(one) for one in column]
         if include_event_timestamps:
             made |= {f"{name}__ts": column for name, column in self.event_timestamps.items()}

@@ -128,17 +128,16 @@ class Meaning:
     order: tuple[str, ...] = ()
 
     @property
+    def unused(self) -> tuple[str, ...]:
+        """What request sources of the views computed have, and nobody looks at: it may come with a request."""
+        sources = (source for one in self.computed for source in one.view.sources if isinstance(source, RequestSource))
+        names = dict.fromkeys(field.name for source in sources for field in source.schema)
+        return tuple(name for name in names if name not in {one.name for one in self.given})
+
+    @property
     def parts(self) -> tuple[ViewQuestion | Computation, ...]:
         """What is fetched and what is computed."""
         return (*self.views, *self.computed)
-
-    @property
-    def unused(self) -> frozenset[str]:
-        """Values of the computed views' request sources that nothing looks at."""
-        sources = (source for one in self.computed for source in one.view.sources)
-        fields = (field.name for one in sources if isinstance(one, RequestSource) for field in one.schema)
-        columns = {column for part in self.views for column in part.columns}
-        return frozenset(fields) - columns - {one.name for one in self.given}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
