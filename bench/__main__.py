@@ -22,7 +22,7 @@ GROUPS = (
     "ledgers",
     "startup",
 )
-WHEN_NAMED = ("feast", "any_size", "many_events")
+WHEN_NAMED = ("feast", "any_size", "many_events", "serving")
 """What takes so long, or so much disk, that one has to ask for it."""
 
 

@@ -23,6 +23,8 @@ __all__ = [
     "history",
     "large_history",
     "large_spine",
+    "seen",
+    "served",
     "spine",
 ]
 
@@ -89,6 +91,22 @@ def events(count: int = EVENTS) -> Path:
 def entities() -> Path:
     """One row for each of 1M keys, in no order."""
     return _made("entities", f"{_rows(PEOPLE, 'i', _moment())} order by hash(i, 'order')")
+
+
+def served(people: int = PEOPLE) -> Path:
+    """One row of ten numbers for each of so many keys."""
+    columns = ", ".join(
+        f"(hash(i, 'f{place}') % 1000003)::bigint {'' if place % 2 else '/ 7.0'} as f{place}" for place in range(10)
+    )
+    keys = f"select i, i as user_id, make_timestamptz({_moment()}) as event_timestamp from range({people}) t(i)"
+    return _made(f"served-{people}", f"select user_id, event_timestamp, {columns} from ({keys})")
+
+
+def seen(people: int = PEOPLE) -> Path:
+    """Three events for each of so many keys."""
+    keys = f"select i, i % {people} as user_id, make_timestamptz({_moment()}) as ts from range({3 * people}) t(i)"
+    amount = "((hash(i, 'amount') % 100000) / 100.0) as amount"
+    return _made(f"seen-{people}", f"select user_id, ts, {amount} from ({keys})")
 
 
 def fresh() -> Path:

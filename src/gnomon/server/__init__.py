@@ -17,6 +17,8 @@ from gnomon.errors import MissingExtra
 
 if TYPE_CHECKING:
     from gnomon.server.access.contract import Access
+    from gnomon.server.metrics import Metrics
+    from gnomon.server.recording import Recorder
     from gnomon.server.settings import ServerSettings
     from gnomon.store import FeatureStore
 
@@ -30,6 +32,8 @@ def app(
     settings: ServerSettings | None = None,
     access: Access | None = None,
     *,
+    metrics: Metrics | None = None,
+    recorder: Recorder | None = None,
     closing: Callable[[], object] | None = None,
 ) -> Any:
     """An ASGI app that serves a store.
@@ -38,6 +42,8 @@ def app(
         store: whose features it serves.
         settings: how it behaves; by default what `feature_server` in feature_store.yaml says.
         access: who may ask; by default everybody who reaches it.
+        metrics: what counts requests; by default nothing does.
+        recorder: what keeps answers that are wanted later; by default nothing does.
         closing: what is called when the app ends, such as `store.close`.
 
     Raises:
@@ -55,8 +61,9 @@ def app(
         settings=ServerSettings.of(store.config.feature_server) if settings is None else settings,
         definitions=Definitions(store.snapshot),
     )
-    if access is not None:
-        context.access = access
+    for name, given in (("access", access), ("metrics", metrics), ("recorder", recorder)):
+        if given is not None:
+            setattr(context, name, given)
     behind = nothing_else
     if util.find_spec("gnomon.server.routes") is not None:
         behind = import_module("gnomon.server.routes").app(context)

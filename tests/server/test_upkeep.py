@@ -1,0 +1,105 @@
+"""Definitions that change while a server runs: picked up without a restart, and never within a request."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from http_server import HttpServer, serving
+from served_shop import make_shop, payments, source, user, v
+from waiting import until
+
+import gnomon.server
+from gnomon import FeatureService, FeatureStore, FeatureView, Field, agg
+from gnomon.errors import BackendError
+from gnomon.server.settings import ServerSettings
+from gnomon.types import Int64
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    return make_shop(tmp_path, more="feature_server: {registry_refresh: 100ms}")
+
+
+@pytest.fixture
+def server(repo: Path) -> Iterator[HttpServer]:
+    with serving(repo) as running:
+        yield running
+
+
+def test_new_definitions_are_served(server: HttpServer, repo: Path) -> None:
+    asked: dict[str, Any] = {"feature_service": "fresh", "entities": {"user_id": [1]}}
+    assert server.ask(**asked).status_code == 404
+    with FeatureStore(repo) as store:
+        store.apply([FeatureService(name="fresh", features=[v[["i"]]])])
+        until(lambda: server.ask(**asked).status_code == 200)
+        store.apply([FeatureService(name="fresh", features=[v[["s", "i"]]])])
+    until(lambda: server.ask(**asked).json()["metadata"]["feature_names"] == ["user_id", "s", "i"])
+    assert [one["values"] for one in server.ask(**asked).json()["results"]] == [[1], ["a"], [1]]
+
+
+def test_a_view_that_is_not_loaded_as_it_is_defined_is_503_until_it_is(server: HttpServer, repo: Path) -> None:
+    asked: dict[str, Any] = {"features": ["spend:count_1d"], "entities": {"user_id": [1]}}
+    assert server.ask(**asked).json()["results"][1]["values"] == [2]
+    wider = FeatureView(
+        name="spend",
+        entities=[user],
+        source=payments,
+        aggregations=[agg.count(over=["1d", "30d"]), agg.max("amount", over="7d")],
+    )
+    with FeatureStore(repo) as store:
+        store.apply([wider, FeatureService(name="mixed", features=[v[["i"]], wider])])
+        until(lambda: server.ask(**asked).status_code == 503)
+        assert "older definition" in json.loads(server.ask(**asked).json())["message"]
+        store.materialize_incremental()
+    until(lambda: server.ask(**asked).status_code == 200)
+    assert server.ask(**asked).json()["results"][1]["values"] == [2]
+
+
+def test_questions_are_worked_out_before_the_definitions_change(repo: Path) -> None:
+    with FeatureStore(repo) as store:
+        app = gnomon.server.app(store)
+        definitions, reader = app.context.definitions, store.reader
+        before, rows = definitions.snapshot, [{"user_id": 1}]
+        reader.read(before, ["v:i", "v:s"], rows)
+        reader.read(before, ["old:i"], rows)
+        store.apply(
+            [
+                FeatureView(
+                    name="old", entities=[user], schema=[Field("i32", Int64)], source=source("o_src", "d.parquet")
+                )
+            ]
+        )
+        assert definitions.snapshot is before
+        assert definitions.refresh()
+        known = {features: plan.snapshot for (features, _), plan in reader._plans.items()}
+        assert known[("v:i", "v:s")] is definitions.snapshot
+        assert known[("old:i",)] is before  # cannot be asked any more
+        assert not definitions.refresh()
+
+
+def test_a_registry_that_cannot_be_read_changes_nothing(repo: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with FeatureStore(repo) as store:
+        settings = ServerSettings.of({"registry_refresh": "10ms"})
+        app = gnomon.server.app(store, settings)
+        looked: list[int] = []
+
+        def gone() -> Any:
+            looked.append(1)
+            raise BackendError("the registry is gone.") if len(looked) % 2 else KeyError("a defect")
+
+        app.context.definitions._read = gone
+
+        async def run() -> None:
+            app._upkeep.begin()
+            while len(looked) < 4:
+                await asyncio.sleep(0.01)
+            await app._upkeep.end()
+
+        asyncio.run(run())
+        assert app.context.definitions.snapshot.version > 0
+    assert "the registry cannot be read, so what was known of it stays" in caplog.text
