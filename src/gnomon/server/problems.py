@@ -3,11 +3,12 @@
     {"error": {"type": "UnknownFeature", "message": "view 'spend' has no feature 'x'.", "instead": "It has: …",
                "hint": "did you mean …?", "request_id": "…"}}
 
-Feast's own routes answer in Feast's shape (`hot`), with the same statuses.
+Feast's own routes answer in Feast's shape (`feast_body_of`), with the same statuses.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from gnomon.errors import (
@@ -21,7 +22,7 @@ from gnomon.errors import (
     UnknownFeature,
 )
 
-__all__ = ["STATUSES", "HttpError", "body_of", "status_of"]
+__all__ = ["FEAST_ROUTES", "STATUSES", "HttpError", "body_of", "feast_body_of", "status_of"]
 
 STATUSES: tuple[tuple[type[GnomonError], int], ...] = (
     (NotRegistered, 404),
@@ -34,6 +35,19 @@ STATUSES: tuple[tuple[type[GnomonError], int], ...] = (
     (GnomonError, 400),
 )
 """The first that fits an error is its status."""
+
+FEAST_ROUTES = frozenset(
+    ("/get-online-features", "/push", "/write-to-online-store", "/materialize", "/materialize-incremental")
+)
+"""The routes that Feast's server has, too: their errors have Feast's shape."""
+
+FEAST_CLASSES = {
+    "entity": "EntityNotFoundException",
+    "feature service": "FeatureServiceNotFoundException",
+    "feature view": "FeatureViewNotFoundException",
+    "push source": "PushSourceNotFoundException",
+}
+"""What is not registered → the error that Feast's client raises for it."""
 
 
 class HttpError(GnomonError):
@@ -83,3 +97,19 @@ def body_of(error: BaseException, request_id: str | None = None) -> dict[str, An
     if request_id is not None:
         told["request_id"] = request_id
     return {"error": {name: one for name, one in told.items() if one is not None}}
+
+
+def feast_body_of(error: BaseException, request_id: str | None = None) -> str:
+    """An error as Feast's server says it: a JSON text that is itself the JSON document of the answer.
+
+    Its client makes an error of its own out of it (`FeastError.from_error_detail`), of a class that it must have.
+
+    >>> json.loads(feast_body_of(NotRegistered(kind="feature view", name="x", known=[])))["class"]
+    'FeatureViewNotFoundException'
+    """
+    told = body_of(error, request_id)["error"]
+    hint = f"Hint: {told['hint']}" if "hint" in told else None
+    message = "\n".join(part for part in (told["message"], told.get("instead"), hint) if part)
+    kind = error.kind if isinstance(error, NotRegistered) else ""  # type: ignore[attr-defined]
+    detail = {"module": "feast.errors", "class": FEAST_CLASSES.get(kind, "FeastError"), "message": message}
+    return json.dumps(detail | ({"request_id": request_id} if request_id else {}))
