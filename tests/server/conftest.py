@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from served import NOW, Client, context_of, project
+
+from gnomon import FeatureStore
+from gnomon.clock import ManualClock
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW)
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: ManualClock) -> Iterator[FeatureStore]:
+    with project(tmp_path, clock) as store:
+        yield store
+
+
+@pytest.fixture
+def client(store: FeatureStore) -> Iterator[Client]:
+    client = Client(context_of(store))
+    yield client
+    client.close()
