@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,9 @@ from shop import ROWS, day, model, profile, profiles
 from gnomon import Entity, FeatureStore, FeatureView, Field, PushSource, agg
 from gnomon.clock import ManualClock
 from gnomon.server import routes
+from gnomon.server.access.contract import Caller, Scope
 from gnomon.server.context import Context, Definitions
+from gnomon.server.problems import HttpError
 from gnomon.server.settings import ServerSettings
 from gnomon.types import Float64, Int64, UnixTimestamp
 
@@ -69,13 +72,31 @@ class Client:
         return self.ask("GET", path, params=params)
 
     def post(self, path: str, document: Any = None, **given: Any) -> httpx.Response:
-        return self.ask("POST", path, json=document, **given)
+        headers = {"content-type": "application/json", **given.pop("headers", {})}
+        return self.ask("POST", path, content=json.dumps(document), headers=headers, **given)
 
     def close(self) -> None:
         parts = self.app.state.parts
         parts.jobs.close(30)
         parts.hands.close()
         parts.readiness.close()
+
+
+class Keyed:
+    """Callers have a key that names their scope."""
+
+    def check(self, headers: list[tuple[bytes, bytes]], scope: Scope) -> Caller:
+        key = dict(headers).get(b"authorization", b"").decode()
+        if not key:
+            raise HttpError(401, "no key.", headers=(("www-authenticate", "Bearer"),))
+        if key == "Bearer often":
+            raise HttpError(429, "too often.", headers=(("retry-after", "3"),))
+        if key != f"Bearer {scope.value}":
+            raise HttpError(403, f"the key lacks {scope.value}.")
+        return Caller(id="k1", name="ada")
+
+    def refresh(self) -> None:
+        """Nothing changes."""
 
 
 def event(user: int, amount: float, at: Any = NOW) -> Mapping[str, Any]:

@@ -24,11 +24,11 @@ from typing import Any
 
 from gnomon.claims import is_held, take
 from gnomon.clock import Clock, instant_text
-from gnomon.errors import BackendError, ConflictError, NotRegistered
+from gnomon.errors import BackendError, ConflictError
 from gnomon.flows.files import replacing
 from gnomon.flows.materialize import Report
 from gnomon.flows.progress import Progress
-from gnomon.server.problems import body_of
+from gnomon.server.problems import HttpError, body_of
 
 __all__ = ["JOBS", "Job", "Jobs"]
 
@@ -132,11 +132,11 @@ class Jobs:
         """A job by its id.
 
         Raises:
-            NotRegistered: there is none.
+            HttpError: 404, there is none.
         """
         job = _read(self._folder / f"{name}.json") if _ID.fullmatch(name) else None
         if job is None:
-            raise NotRegistered(kind="job", name=name, known=[one.id for one in self.all()[:5]])
+            raise HttpError(404, f"there is no job {name!r:.80}.", hint="GET /jobs lists those that are remembered.")
         return self._checked(job)
 
     def all(self) -> list[Job]:

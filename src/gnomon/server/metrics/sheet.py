@@ -14,6 +14,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class Sheet:
             folder.mkdir(parents=True, exist_ok=True)
             self._handle, path = _taken(folder) or _made(folder)
             self._map = mmap.mmap(self._handle, 8 * CELLS)
-            self._names = path.with_suffix(NAMES).open("ab", buffering=0)
+            self._names = _opened(path.with_suffix(NAMES))
         except OSError as wrong:
             raise BackendError(
                 f"{folder} cannot be written.", instead=str(wrong), hint="is it writable, and has the disk room?"
@@ -121,6 +122,14 @@ def _made(folder: Path) -> tuple[int, Path]:
     handle = hold(path)
     os.ftruncate(handle, 8 * CELLS)
     return handle, path
+
+
+def _opened(names: Path) -> FileIO:
+    """The file of names, to write at its end; a line that its worker died over is taken out."""
+    opened = FileIO(names, "ab+")
+    opened.seek(0)
+    opened.truncate(opened.readall().rfind(b"\n") + 1)
+    return opened
 
 
 def _blocks(path: Path) -> Iterator[tuple[Block, int, int]]:

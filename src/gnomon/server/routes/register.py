@@ -65,7 +65,7 @@ def _refuse_code(documents: Iterable[Mapping[str, Any]]) -> None:
     """Refuse what is of a kind that is not only data."""
     for document in documents:
         kind = document.get("kind")
-        if kind not in KIND_WORDS or not _is_data(kind):
+        if not isinstance(kind, str) or kind not in KIND_WORDS or not _is_data(kind):
             raise DefinitionError(
                 f"a definition of kind {kind!r:.80} cannot be registered over HTTP.",
                 instead=f"These can: {listing(one for one in KIND_WORDS if _is_data(one))}.",
