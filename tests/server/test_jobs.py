@@ -112,7 +112,9 @@ def starts(jobs: Jobs) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("error", "kind"), [(RequestError("it is wrong."), "RequestError"), (KeyError("x"), "Internal")])
+@pytest.mark.parametrize(
+    ("error", "kind"), [(RequestError("it is wrong."), "RequestError"), (KeyError("x"), "Internal")]
+)
 def test_a_job_that_fails_says_why(jobs: Jobs, error: Exception, kind: str) -> None:
     def work(progress: Progress) -> Report:
         raise error
@@ -138,9 +140,7 @@ def test_a_server_that_stops_stops_its_job(jobs: Jobs) -> None:
 
 
 def test_a_job_fails_with_its_process(jobs: Jobs, tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", DYING, str(tmp_path / "jobs")], stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", DYING, str(tmp_path / "jobs")], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     said = {process.stdout.readline().strip() for _ in range(2)}
     (name,) = said - {"working"}

@@ -115,6 +115,7 @@ class Jobs:
         try:
             for old in self._left():  # of a process that is gone, as nobody held the file
                 self._write(old)
+            self._stop.clear()
             now = self._clock.now()
             job = Job(id=f"{now:019}-{secrets.token_hex(4)}", kind=kind, asked=asked, by=by, created=now)
             self._write(job)

@@ -75,7 +75,11 @@ def test_tables_in(client: Client, written: Any, kind: str) -> None:
     table = table_in(client.ask("POST", "/features/batch", content=body, headers=headers, params=params))
     assert table["profile__age"].to_pylist() == ANSWER["age"]
     as_json = client.ask(
-        "POST", "/features/batch", content=body, headers={**headers, "accept": JSON}, params={"feature_service": "model"}
+        "POST",
+        "/features/batch",
+        content=body,
+        headers={**headers, "accept": JSON},
+        params={"feature_service": "model"},
     )
     assert as_json.json()["columns"]["age"] == ANSWER["age"]
 

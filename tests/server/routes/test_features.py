@@ -122,7 +122,9 @@ def test_explain(client: Client) -> None:
     assert client.get("/explain").status_code == 422
 
 
-NEW = FeatureView(name="spend2", entities=[Entity(name="user_id")], source=PAYMENTS, aggregations=[agg.count(over="1d")])
+NEW = FeatureView(
+    name="spend2", entities=[Entity(name="user_id")], source=PAYMENTS, aggregations=[agg.count(over="1d")]
+)
 
 
 def test_registering_from_documents(client: Client, store: FeatureStore) -> None:

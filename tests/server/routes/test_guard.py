@@ -213,7 +213,7 @@ def test_paths_and_methods_that_are_not_there(client: Client, method: str, path:
     assert error["message"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b'{"definitions": NaN, "feature_views": NaN}', b"7", b'"\\ud800"'])
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b'{"feature_views": NaN}', b"7", b'"\\ud800"'])
 @pytest.mark.parametrize("path", ["/features", "/features/batch", "/push", "/materialize", "/write-to-online-store"])
 def test_bodies_that_are_no_documents(client: Client, path: str, body: bytes) -> None:
     answer = client.ask("POST", path, content=body, headers={"content-type": "application/json"})

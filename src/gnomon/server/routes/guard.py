@@ -1,5 +1,6 @@
-"""The guard of each route: who may ask is found out before a body is read, and that within limits; what goes wrong
-becomes an answer of the documented shape.
+"""The guard of each route: who may ask is found out before a body is read, and it is read within limits.
+
+Whatever goes wrong becomes an answer of the documented shape.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import timedelta
 from typing import TypeVar
 
@@ -32,8 +31,9 @@ class Hands:
     """
 
     def __init__(self, timeout: timedelta, *, threads: int = 8, waiting: int = 64, name: str = "gnomon-hands") -> None:
-        self._timeout = timeout
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._timeout, self._threads, self._name = timeout, threads, name
+        self._pool: ThreadPoolExecutor | None = None
+        self._making = threading.Lock()
         self._room = threading.BoundedSemaphore(threads + waiting)
 
     async def run(self, work: Callable[[], T]) -> T:
@@ -51,7 +51,7 @@ class Hands:
                 hint="ask again in a while, or start more workers: gnomon serve --workers.",
                 headers=(("retry-after", "1"),),
             )
-        future = self._pool.submit(work)
+        future = self._begun().submit(work)
         future.add_done_callback(lambda _: self._room.release())
         try:
             async with asyncio.timeout(self._timeout.total_seconds()) as clock:
@@ -67,9 +67,17 @@ class Hands:
 
     def spare(self, work: Callable[[], object]) -> None:
         """Have something done some time, and never hear of it: clearing up, when nobody waits any more."""
-        with suppress(RuntimeError):  # closed
-            self._pool.submit(work)
+        self._begun().submit(work)
 
     def close(self) -> None:
-        """Begin nothing more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Begin nothing that waits, and let the threads go; there are new ones if there is more to do."""
+        with self._making:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _begun(self) -> ThreadPoolExecutor:
+        with self._making:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=self._name)
+            return self._pool

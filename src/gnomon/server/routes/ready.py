@@ -38,7 +38,7 @@ class Readiness:
         return {name: reason for name, reason in zip(self._parts, told, strict=True) if reason}
 
     def close(self) -> None:
-        """Look no more."""
+        """Let the threads go; there are new ones if somebody asks again."""
         for part in self._parts.values():
             part.close()
 
@@ -47,14 +47,16 @@ class _Part:
     """One part, looked at by a thread of its own."""
 
     def __init__(self, name: str, check: Check) -> None:
-        self._check = check
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"gnomon-ready-{name.replace(' ', '-')}")
+        self._name, self._check = name, check
+        self._pool: ThreadPoolExecutor | None = None
         self._look: Future[str] | None = None
         self._began = 0.0
 
     async def reason(self, every: float, patience: float) -> str:
         """Why it is not ready; empty where it is."""
         if self._look is None or (self._look.done() and time.monotonic() - self._began >= every):
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"gnomon-ready-{self._name.replace(' ', '-')}")
             self._look, self._began = self._pool.submit(self._looked), time.monotonic()
         left = self._began + patience - time.monotonic()
         done, _ = await asyncio.wait([asyncio.wrap_future(self._look)], timeout=max(left, 0.0))
@@ -70,4 +72,6 @@ class _Part:
         return ""
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        pool, self._pool, self._look = self._pool, None, None
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
