@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,6 @@ from gnomon.definitions.sources import PushSource
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import RequestError, listing
 from gnomon.flows.ingest import PushReport
-from gnomon.flows.spine import as_column
 from gnomon.server.access.contract import Scope
 from gnomon.server.routes.answers import Answer
 from gnomon.server.routes.guard import Guarded, needs
@@ -35,7 +33,7 @@ async def push(parts: Shared, asked: PushRequest) -> Response:
     """
     if (asked.df is None) == (asked.events is None):
         raise RequestError("say which events are pushed, once.", hint="pass df, a list per column; or events, a list.")
-    events = asked.df if asked.events is None else _columns(asked.events)
+    events: Any = asked.df if asked.events is None else asked.events
     return await _pushed(parts, asked.push_source_name, events, asked.to, asked.offsets)
 
 
@@ -58,23 +56,6 @@ async def _pushed(parts: Parts, source: str, events: Any, to: str, offsets: dict
     if report.rejected and not report.appended:
         raise _none_fits(report)
     return Answer(report.to_dict())
-
-
-def _columns(events: list[dict[str, Any]]) -> Columns:
-    """Events one by one as columns; one whose values are of several kinds becomes texts.
-
-    So one event that does not fit is rejected alone, with its reason, and not all for its sake.
-
-    >>> _columns([{"user_id": 7}, {"user_id": "x", "amount": 2.5}])
-    {'user_id': ['7', 'x'], 'amount': [None, 2.5]}
-    """
-    names = dict.fromkeys(name for event in events for name in event)
-    columns = {name: [event.get(name) for event in events] for name in names}
-    return {name: column if as_column(column) is not None else _texts(column) for name, column in columns.items()}
-
-
-def _texts(column: list[Any]) -> list[Any]:
-    return [one if one is None or isinstance(one, str) else json.dumps(one) for one in column]
 
 
 def _none_fits(report: PushReport) -> RequestError:
