@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gnomon.server.metrics import Metrics
@@ -18,6 +19,7 @@ REQUEST_ID = b"x-request-id"
 OTHER = "other"
 """What is counted for paths that are no route: they would be too many to tell apart."""
 HUNG_UP = 499
+"""What is counted where the client went before it had its answer."""
 _ID = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
 _log = logging.getLogger(__name__)
 
@@ -38,27 +40,31 @@ class Door:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = time.perf_counter(), HUNG_UP
+        began, status, whole = time.perf_counter(), HUNG_UP, False
         name = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = name
 
         async def told(message: Message) -> None:
-            nonlocal status
+            nonlocal status, whole
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), (REQUEST_ID, name.encode())]
             await send(message)
+            whole = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         self._metrics.begin()
         try:
             await self._app(scope, receive, told)
+        except ClientDisconnect:
+            whole = False
         except Exception as wrong:
             _log.error("request %s failed", name, exc_info=wrong)
             if status != HUNG_UP:
+                status, whole = 500, True
                 raise  # the answer had begun: nothing but its breaking off says that it is not whole
             await problem(wrong, _route(scope), name)(scope, receive, told)
         finally:
-            self._metrics.done(_route(scope), status, time.perf_counter() - began)
+            self._metrics.done(_route(scope), status if whole else HUNG_UP, time.perf_counter() - began)
 
 
 def _route(scope: Scope) -> str:

@@ -14,6 +14,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from gnomon.clock import duration_text
@@ -51,6 +52,8 @@ class Guarded(APIRoute):
                 return await handle(await _with_body(request, context))
             except (GnomonError, RequestValidationError, HTTPException) as wrong:
                 return problem(told(wrong), route, request.state.request_id)
+            except ClientDisconnect:
+                raise  # the door counts it; there is nobody to answer
             except Exception as wrong:
                 _log.error("request %s to %s failed", request.state.request_id, route, exc_info=wrong)
                 return problem(wrong, route, request.state.request_id)
