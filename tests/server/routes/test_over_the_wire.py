@@ -125,7 +125,7 @@ def test_an_answer_that_fails_half_way_breaks_off(metrics: Counted, caplog: pyte
     with serving(app) as address, caplog.at_level(logging.ERROR), pytest.raises(httpx.RemoteProtocolError):
         httpx.get(address)
     assert "the source is gone" in caplog.text
-    assert counted(metrics) == {("other", "500"): 1}
+    assert counted(metrics) == {("/", "500"): 1}
 
 
 def test_the_page_of_the_routes_needs_nothing_from_elsewhere(client: Client) -> None:
