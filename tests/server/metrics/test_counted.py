@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gnomon.claims import hold
 from gnomon.clock import ManualClock
 from gnomon.server.metrics.counted import Counted
-from gnomon.server.metrics.run import RunFolder
+from gnomon.server.metrics.run import RUN, RunFolder, counting
 from gnomon.server.metrics.sheet import CELLS, SPARE, Sheet, numbers
 
 CLOCK = ManualClock(100_000_000)
@@ -174,6 +174,29 @@ def test_folders_of_servers_that_are_gone_are_removed_and_no_others(tmp_path: Pa
     assert not lives.path.exists()
     worked.close()
     new.close()
+
+
+def test_a_server_of_one_process_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    metrics = counting(tmp_path, CLOCK)
+    beside = counting(tmp_path, CLOCK)
+    metrics.cached("fraud", True)
+    assert ("gnomon_cache_hits_total", "fraud") not in told(beside)
+    assert len(list((tmp_path / RUN).iterdir())) == 2
+    metrics.close()
+    beside.close()
+    assert list((tmp_path / RUN).iterdir()) == []
+
+
+def test_workers_count_in_the_folder_of_their_server(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / RUN)
+    workers = [counting(tmp_path, CLOCK, run.path) for _ in range(2)]
+    for worker in workers:
+        worker.cached("fraud", True)
+    assert told(workers[0])["gnomon_cache_hits_total", "fraud"] == 2
+    for worker in workers:
+        worker.close()
+    assert run.path.exists()
+    run.close()
 
 
 def test_counting_takes_little(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Metrics that are counted: a few cells of a sheet for each request.
 
-    metrics = Counted(run.path, clock)
+    metrics = Counted(folder, clock)
     metrics.begin()
     metrics.done("/get-online-features", 200, 0.0004)
 
@@ -10,6 +10,7 @@ In figures: about half a microsecond for a request, and as much for each view in
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from pathlib import Path
 
 from gnomon.clock import Clock, SystemClock
@@ -24,15 +25,16 @@ class Counted:
     """Metrics of one worker, beside those of the others.
 
     Args:
-        folder: where the sheets of all workers of this server are, `RunFolder.path`.
+        folder: where the sheets of all workers of this server are.
         clock: says what time it is.
+        closing: what is called when it is closed.
 
     Raises:
         BackendError: it cannot be written.
     """
 
-    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
-        self._folder, self._clock = folder, clock or SystemClock()
+    def __init__(self, folder: Path, clock: Clock | None = None, closing: Callable[[], object] | None = None) -> None:
+        self._folder, self._clock, self._closing = folder, clock or SystemClock(), closing
         self._sheet = Sheet(folder)
         self._cells = self._sheet.cells
         self._requests: dict[tuple[str, int], tuple[int, int]] = {}
@@ -80,6 +82,8 @@ class Counted:
     def close(self) -> None:
         """Count no more; what was counted stays, for the other workers to tell."""
         self._sheet.close()
+        if self._closing is not None:
+            self._closing()
 
     def _new_request(self, route: str, status: int) -> tuple[int, int]:
         count = self._sheet.block(("requests", route, str(status)), 1)

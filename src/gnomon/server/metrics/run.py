@@ -1,4 +1,9 @@
-"""The folder that the workers of one server share while it runs."""
+"""The folder that the workers of one server share while it runs, in which they count.
+
+run = RunFolder(repo_path / RUN)                     # where workers are started from
+metrics = counting(repo_path, clock, run.path)       # in each worker
+metrics = counting(repo_path, clock)                 # in a server of one process
+"""
 
 from __future__ import annotations
 
@@ -9,10 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from gnomon.claims import hold, is_held, left_behind
+from gnomon.clock import Clock
 from gnomon.errors import BackendError
+from gnomon.server.metrics.counted import Counted
 from gnomon.server.metrics.sheet import COUNTS
 
-__all__ = ["RUN", "RunFolder"]
+__all__ = ["RUN", "RunFolder", "counting"]
 
 RUN = ".gnomon/run"
 """Where servers that run keep what their workers share, inside the repo."""
@@ -46,3 +53,20 @@ class RunFolder:
         os.close(self._handle)
         with suppress(OSError):
             shutil.rmtree(self.path)
+
+
+def counting(repo_path: Path, clock: Clock, folder: Path | None = None) -> Counted:
+    """The metrics of one process; close them when it ends.
+
+    Args:
+        repo_path: the repo.
+        clock: says what time it is.
+        folder: that of the server, which its workers share; None for a server of one process.
+
+    Raises:
+        BackendError: the folder cannot be written.
+    """
+    if folder is not None:
+        return Counted(folder, clock)
+    run = RunFolder(repo_path / RUN)
+    return Counted(run.path, clock, run.close)
