@@ -21,6 +21,15 @@ def store(tmp_path: Path, clock: ManualClock) -> Iterator[FeatureStore]:
         yield store
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """For tests that change nothing: a project takes its time to make."""
+    with project(tmp_path_factory.mktemp("shared")) as store:
+        client = Client(context_of(store))
+        yield client
+        client.close()
+
+
 @pytest.fixture
 def client(store: FeatureStore) -> Iterator[Client]:
     client = Client(context_of(store))

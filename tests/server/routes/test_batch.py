@@ -21,9 +21,11 @@ ROWS = {"user_id": [1, 2, 9], "event_timestamp": ["2024-01-19T12:00:00Z"] * 3, "
 ANSWER = {"age": [31, None, None], "amount_sum_30d": [2.5, None, None]}
 
 
-@pytest.fixture(autouse=True)
-def _pushed(client: Client) -> None:
+@pytest.fixture
+def client(client: Client) -> Client:
+    """One payment has been pushed."""
     client.post("/push", {"push_source_name": "payments", "events": [event(1, 2.5, AT)]})
+    return client
 
 
 def rows(count: int = 3) -> pa.Table:
@@ -93,8 +95,8 @@ def test_hindsight_is_asked_for(client: Client) -> None:
 
 
 @pytest.mark.parametrize("text", ["SELECT 1 AS user_id", "profiles/a.parquet", "/etc/passwd", ""])
-def test_paths_and_queries_are_not_read(client: Client, text: str) -> None:
-    answer = client.post("/features/batch", {"entity_df": text, "features": FEATURES})
+def test_paths_and_queries_are_not_read(shared: Client, text: str) -> None:
+    answer = shared.post("/features/batch", {"entity_df": text, "features": FEATURES})
     assert answer.status_code == 400
     assert "not taken over HTTP" in answer.json()["error"]["message"]
 
@@ -127,8 +129,8 @@ def test_too_many_rows(store: FeatureStore) -> None:
     client.close()
 
 
-def test_too_many_rows_for_json(client: Client) -> None:
-    answer = client.ask(
+def test_too_many_rows_for_json(shared: Client) -> None:
+    answer = shared.ask(
         "POST",
         "/features/batch",
         content=stream_of(rows(10_001)),
@@ -160,25 +162,25 @@ def test_too_many_rows_for_json(client: Client) -> None:
         (None, 422),
     ],
 )
-def test_what_is_wrong_with_a_question(client: Client, asked: Any, status: int) -> None:
-    answer = client.post("/features/batch", asked)
+def test_what_is_wrong_with_a_question(shared: Client, asked: Any, status: int) -> None:
+    answer = shared.post("/features/batch", asked)
     assert answer.status_code == status, answer.text
     assert answer.json()["error"]["request_id"]
 
 
 @pytest.mark.parametrize("kind", [ARROW, PARQUET])
 @pytest.mark.parametrize("body", [b"", b"x", b"PAR1", stream_of(rows())[:-90], parquet_of(rows())[:-90]])
-def test_bodies_that_are_broken(client: Client, kind: str, body: bytes) -> None:
-    answer = client.ask(
+def test_bodies_that_are_broken(shared: Client, kind: str, body: bytes) -> None:
+    answer = shared.ask(
         "POST", "/features/batch", content=body, headers={"content-type": kind}, params={"features": FEATURES}
     )
     assert answer.status_code == 400, answer.text
 
 
-def test_a_body_of_another_kind_and_an_answer_of_one(client: Client) -> None:
+def test_a_body_of_another_kind_and_an_answer_of_one(shared: Client) -> None:
     asked: dict[str, Any] = {"content": b"a,b", "params": {"features": FEATURES}}
-    assert client.ask("POST", "/features/batch", **asked, headers={"content-type": "text/csv"}).status_code == 415
-    answer = client.post("/features/batch", {"entity_df": ROWS, "features": FEATURES}, headers={"accept": "text/csv"})
+    assert shared.ask("POST", "/features/batch", **asked, headers={"content-type": "text/csv"}).status_code == 415
+    answer = shared.post("/features/batch", {"entity_df": ROWS, "features": FEATURES}, headers={"accept": "text/csv"})
     assert answer.status_code == 406
 
 

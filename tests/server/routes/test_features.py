@@ -20,8 +20,8 @@ def names(client: Client, **params: Any) -> list[str]:
 ALL = ["profile@1:age", "profile@1:city", "spend@1:count_30d", "spend@1:amount_sum_30d"]
 
 
-def test_all_features_are_listed(client: Client) -> None:
-    found = client.get("/features").json()
+def test_all_features_are_listed(shared: Client) -> None:
+    found = shared.get("/features").json()
     assert (found["total"], found["registry_version"]) == (4, 1)
     assert found["features"][2] == {
         "name": "spend@1:count_30d",
@@ -62,24 +62,24 @@ def test_all_features_are_listed(client: Client) -> None:
         ({"offset": 9}, []),
     ],
 )
-def test_features_are_filtered_and_paged(client: Client, params: dict[str, Any], found: list[str]) -> None:
-    assert names(client, **params) == found
+def test_features_are_filtered_and_paged(shared: Client, params: dict[str, Any], found: list[str]) -> None:
+    assert names(shared, **params) == found
 
 
-def test_an_unknown_service_is_not_found(client: Client) -> None:
-    assert client.get("/features", service="modal").status_code == 404
+def test_an_unknown_service_is_not_found(shared: Client) -> None:
+    assert shared.get("/features", service="modal").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["spend:count_30d", "spend@1:count_30d", "spend%401%3Acount_30d", "spend__count_30d"])
-def test_one_feature(client: Client, path: str) -> None:
-    found = client.get(f"/features/{path}").json()
+def test_one_feature(shared: Client, path: str) -> None:
+    found = shared.get(f"/features/{path}").json()
     assert found["name"] == "spend@1:count_30d"
     assert found["aggregation"] == {"function": "count", "column": None, "where": None, "window": "30d"}
     assert (found["ttl"], found["services"]) == (None, [])
 
 
-def test_a_feature_of_a_row_view_says_its_ttl_and_services(client: Client) -> None:
-    found = client.get("/features/profile:age").json()
+def test_a_feature_of_a_row_view_says_its_ttl_and_services(shared: Client) -> None:
+    found = shared.get("/features/profile:age").json()
     assert (found["ttl"], found["services"]) == ("30d", ["model"])
     assert "aggregation" not in found
 
@@ -94,8 +94,8 @@ def test_a_feature_of_a_row_view_says_its_ttl_and_services(client: Client) -> No
         ("spend", 400, "write 'view:feature'"),
     ],
 )
-def test_what_is_not_there(client: Client, path: str, status: int, hint: str) -> None:
-    answer = client.get(f"/features/{path}")
+def test_what_is_not_there(shared: Client, path: str, status: int, hint: str) -> None:
+    answer = shared.get(f"/features/{path}")
     assert answer.status_code == status
     error = answer.json()["error"]
     assert hint in error["hint"]
@@ -174,14 +174,14 @@ OWN = FeatureView(
         (encode(FileSource(path="s3://x/y.parquet")), 422, "not in the repo"),
     ],
 )
-def test_what_is_not_registered(client: Client, document: Any, status: int, told: str) -> None:
-    answer = client.post("/features", {"definitions": [document]})
+def test_what_is_not_registered(shared: Client, document: Any, status: int, told: str) -> None:
+    answer = shared.post("/features", {"definitions": [document]})
     assert answer.status_code == status, answer.text
     assert told in answer.json()["error"]["message"], answer.text
 
 
-def test_a_source_that_is_not_there_is_its_authors_matter(client: Client) -> None:
+def test_a_source_that_is_not_there_is_its_authors_matter(shared: Client) -> None:
     source = FileSource(path="nowhere.parquet", timestamp_field="ts")
     view = FeatureView(name="lost", entities=[Entity(name="user_id")], source=source)
-    answer = client.post("/features", {"definitions": [encode(source), encode(view)]})
+    answer = shared.post("/features", {"definitions": [encode(source), encode(view)]})
     assert (answer.status_code, answer.json()["error"]["type"]) == (422, "DefinitionError")

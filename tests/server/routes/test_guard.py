@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from served import Client, Keyed, context_of, event
+from served import Client, Keyed, context_of, event, project
 
 from gnomon import FeatureStore
 from gnomon.server.access.contract import Scope
@@ -22,11 +22,12 @@ from gnomon.server.routes.hands import Hands
 from gnomon.server.settings import ServerSettings
 
 
-@pytest.fixture
-def keyed(store: FeatureStore) -> Iterator[Client]:
-    client = Client(context_of(store, access=Keyed()))
-    yield client
-    client.close()
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with project(tmp_path_factory.mktemp("keyed")) as store:
+        client = Client(context_of(store, access=Keyed()))
+        yield client
+        client.close()
 
 
 ROUTES = [
@@ -60,8 +61,8 @@ def test_each_route_needs_its_scope(keyed: Client, method: str, path: str, scope
     assert told == "no key."
 
 
-def test_each_route_is_in_that_list(client: Client) -> None:
-    document = client.get("/openapi.json").json()["paths"]
+def test_each_route_is_in_that_list(shared: Client) -> None:
+    document = shared.get("/openapi.json").json()["paths"]
     hot = {("POST", "/get-online-features"), ("GET", "/features/online/{entity}")}
     declared = {(method.upper(), path): one for path, methods in document.items() for method, one in methods.items()}
     templates = {("GET", "/jobs/{id}"): "/jobs/1", ("GET", "/features/{name}"): "/features/spend:count_30d"}
@@ -80,11 +81,11 @@ def test_nobody_needs_a_key_to_ask_how_it_is(keyed: Client) -> None:
         assert keyed.get(path).status_code == 200
 
 
-def test_who_registered_is_remembered(keyed: Client, store: FeatureStore) -> None:
+def test_who_registered_is_remembered(keyed: Client) -> None:
     document = {"kind": "Entity", "name": "shop", "join_keys": ["shop"]}
     headers = {"authorization": "Bearer manage"}
     assert keyed.post("/features", {"definitions": [document]}, headers=headers).status_code == 200
-    assert store.history(1)[0].by == "ada"
+    assert keyed.context.store.history(1)[0].by == "ada"
 
 
 def test_nothing_is_read_of_who_may_not_ask(keyed: Client) -> None:
@@ -184,8 +185,8 @@ def test_an_unexpected_error_tells_nothing_and_is_logged(client: Client, caplog:
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "a\tb", "é"])
-def test_a_request_id_that_is_none_is_replaced(client: Client, given: str) -> None:
-    answer = client.ask("GET", "/health/live", headers={"x-request-id": given.encode()})
+def test_a_request_id_that_is_none_is_replaced(shared: Client, given: str) -> None:
+    answer = shared.ask("GET", "/health/live", headers={"x-request-id": given.encode()})
     assert answer.headers["x-request-id"] != given
     assert len(answer.headers["x-request-id"]) == 16
 
@@ -206,8 +207,8 @@ def test_a_request_id_that_is_none_is_replaced(client: Client, given: str) -> No
         ("GET", "/features?offset=-1", 422),
     ],
 )
-def test_paths_and_methods_that_are_not_there(client: Client, method: str, path: str, status: int) -> None:
-    answer = client.ask(method, path)
+def test_paths_and_methods_that_are_not_there(shared: Client, method: str, path: str, status: int) -> None:
+    answer = shared.ask(method, path)
     assert answer.status_code == status, answer.text
     error = json.loads(answer.json()) if path in FEAST_ROUTES else answer.json()["error"]
     assert error["message"]
@@ -215,8 +216,8 @@ def test_paths_and_methods_that_are_not_there(client: Client, method: str, path:
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b'{"feature_views": NaN}', b"7", b'"\\ud800"'])
 @pytest.mark.parametrize("path", ["/features", "/features/batch", "/push", "/materialize", "/write-to-online-store"])
-def test_bodies_that_are_no_documents(client: Client, path: str, body: bytes) -> None:
-    answer = client.ask("POST", path, content=body, headers={"content-type": "application/json"})
+def test_bodies_that_are_no_documents(shared: Client, path: str, body: bytes) -> None:
+    answer = shared.ask("POST", path, content=body, headers={"content-type": "application/json"})
     assert answer.status_code in (400, 422), answer.text
 
 

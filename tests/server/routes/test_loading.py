@@ -66,11 +66,11 @@ def test_another_worker_knows_of_it(client: Client, store: FeatureStore) -> None
         ("/materialize-incremental", {"feature_views": "profile"}, 422, "feature_views"),
     ],
 )
-def test_what_is_wrong_is_said_at_once(client: Client, path: str, asked: Any, status: int, told: str) -> None:
-    answer = client.post(path, asked)
+def test_what_is_wrong_is_said_at_once(shared: Client, path: str, asked: Any, status: int, told: str) -> None:
+    answer = shared.post(path, asked)
     assert answer.status_code == status, answer.text
     assert told in json.loads(answer.json())["message"]
-    assert client.get("/jobs").json() == {"jobs": []}
+    assert shared.get("/jobs").json() == {"jobs": []}
 
 
 def test_a_load_that_fails_says_why(client: Client, store: FeatureStore) -> None:
@@ -79,5 +79,5 @@ def test_a_load_that_fails_says_why(client: Client, store: FeatureStore) -> None
     assert (job["status"], job["error"]["type"]) == ("failed", "SourceError")
 
 
-def test_a_job_that_is_not_there(client: Client) -> None:
-    assert client.get("/jobs/1").status_code == 404
+def test_a_job_that_is_not_there(shared: Client) -> None:
+    assert shared.get("/jobs/1").status_code == 404

@@ -80,8 +80,8 @@ def test_events_sent_again_are_recognised(client: Client, store: FeatureStore) -
         ([], 422, "FeastError"),
     ],
 )
-def test_what_is_wrong_with_a_push(client: Client, asked: Any, status: int, kind: str) -> None:
-    answer = client.post("/push", asked)
+def test_what_is_wrong_with_a_push(shared: Client, asked: Any, status: int, kind: str) -> None:
+    answer = shared.post("/push", asked)
     assert answer.status_code == status, answer.text
     assert feast_error(answer)["class"] == kind
 
@@ -95,11 +95,11 @@ def test_writing_rows_of_a_view_as_feast_does(client: Client, store: FeatureStor
     assert store.get_historical_features(rows, ["spend:amount_sum_30d"]).to_arrow()["amount_sum_30d"][0].as_py() == 2.5
 
 
-def test_a_view_of_files_cannot_be_written_to(client: Client) -> None:
-    answer = client.post("/write-to-online-store", {"feature_view_name": "profile", "df": {"user_id": [1]}})
+def test_a_view_of_files_cannot_be_written_to(shared: Client) -> None:
+    answer = shared.post("/write-to-online-store", {"feature_view_name": "profile", "df": {"user_id": [1]}})
     assert answer.status_code == 400
     assert "stands on files" in feast_error(answer)["message"]
-    answer = client.post("/write-to-online-store", {"feature_view_name": "profil", "df": {"user_id": [1]}})
+    answer = shared.post("/write-to-online-store", {"feature_view_name": "profil", "df": {"user_id": [1]}})
     assert (answer.status_code, feast_error(answer)["class"]) == (404, "FeatureViewNotFoundException")
 
 
