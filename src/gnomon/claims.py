@@ -25,7 +25,7 @@ try:
 except ModuleNotFoundError:  # where there are no such locks nothing ever counts as left behind
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["hold", "left_behind"]
+__all__ = ["hold", "is_held", "left_behind", "take"]
 
 
 def hold(path: Path) -> int:
@@ -55,3 +55,41 @@ def left_behind(paths: Iterable[Path]) -> Iterator[Path]:
                     yield path
             finally:
                 os.close(handle)
+
+
+def take(path: Path) -> int | None:
+    """Hold a file that is there and that nobody holds; None where that is not so, or where there are no locks.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "scratch"
+    >>> handle = hold(path)
+    >>> take(path) is None, is_held(path)
+    (True, True)
+    >>> os.close(handle)
+    >>> is_held(path), take(path) is None
+    (False, False)
+    """
+    return _locked(path, shared=False)
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody holds a file; of one that is gone nobody does."""
+    if (handle := _locked(path, shared=True)) is None:
+        return path.exists()
+    os.close(handle)
+    return False
+
+
+def _locked(path: Path, *, shared: bool) -> int | None:
+    if not fcntl:
+        return None
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    with suppress(OSError):
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        if os.fstat(handle).st_nlink:
+            return handle
+    os.close(handle)
+    return None

@@ -1,6 +1,9 @@
 """What the server counts, and the text Prometheus reads of it.
 
-Counting costs well under a microsecond, as it stands on the way of every request.
+Counting costs well under a microsecond, as it stands on the way of every request. All of it is called by the thread of
+the event loop, but for `text`, which reads files: call that from another.
+
+`sheet` keeps one worker's numbers in a file, `counted` writes them there, `told` adds up those of all workers.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ class Metrics(Protocol):
         ...
 
     def done(self, route: str, status: int, seconds: float) -> None:
-        """A request that was begun has ended.
+        """A request that was begun has ended. Whoever begins it ends it, once.
 
         Args:
             route: the route's template, `/get-online-features`.
