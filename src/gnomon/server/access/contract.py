@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
+from gnomon.contracts.keys import Scope
+
 __all__ = ["ANYBODY", "Access", "Caller", "Open", "Scope"]
-
-
-class Scope(StrEnum):
-    """What a caller may do."""
-
-    READ = "read"
-    """Online reads, and what is registered."""
-    BATCH = "batch"
-    """Training sets, and why values are what they are."""
-    WRITE = "write"
-    """Pushing events."""
-    MANAGE = "manage"
-    """Materializing, and registering definitions."""
-    METRICS = "metrics"
-    """Reading metrics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +43,16 @@ class Access(Protocol):
         """
         ...
 
+    def refresh(self) -> None:
+        """Look at what has changed: new keys, revoked ones. It takes its time, so it is called beside requests.
+
+        What was known stays where it cannot be read.
+
+        Raises:
+            BackendError: it cannot.
+        """
+        ...
+
 
 class Open:
     """Everybody may do everything: on loopback, or where that was said."""
@@ -64,3 +60,6 @@ class Open:
     def check(self, headers: list[tuple[bytes, bytes]], scope: Scope) -> Caller:
         """As the contract says."""
         return ANYBODY
+
+    def refresh(self) -> None:
+        """As the contract says."""
