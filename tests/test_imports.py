@@ -20,6 +20,7 @@ LIGHT = (
     "gnomon.clock",
     "gnomon.contracts.engine",
     "gnomon.contracts.formats",
+    "gnomon.contracts.keys",
     "gnomon.contracts.log",
     "gnomon.contracts.online",
     "gnomon.contracts.plugins",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -88,7 +87,7 @@ class Tokens:
         if claims.get("iss") != self._provider.issuer:
             raise refused("the token is of another issuer.", instead=f"Accepted: {self._provider.issuer}.")
         made_for = claims.get("aud")
-        if not set(made_for if isinstance(made_for, list) else (made_for,)) & {*self._settings.audience}:
+        if not any(one in self._settings.audience for one in (made_for if isinstance(made_for, list) else [made_for])):
             accepted = ", ".join(self._settings.audience)
             raise refused("the token was made for somebody else.", instead=f"Accepted as `aud`: {accepted}.")
         expires = _instant(claims, "exp")
@@ -146,7 +145,7 @@ def _instant(claims: dict[str, Any], name: str) -> int | None:
     found = claims.get(name)
     if found is None:
         return None
-    if isinstance(found, bool) or not isinstance(found, (int, float)) or not math.isfinite(found):
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or found != found:
         raise refused(f"the token's {name} is no instant.")
     return int(min(max(found, -_LAST), _LAST) * _SECOND)
 
