@@ -97,7 +97,7 @@ def push(source: str, events: Any, to: str, offsets: Mapping[str, int], *, own: 
             raise ConflictError(
                 f"the log of {source!r} has greater offsets of this producer; nothing was pushed.",
                 instead=f"Its offsets were to be {dict(offsets)}.",
-                hint="let no two clients have one name (producer=…) at a time, and see that the clock was not set back.",
+                hint="give no two clients one name (producer=…) at a time, and see that the clock was not set back.",
             )
         return found
 
