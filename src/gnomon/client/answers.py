@@ -17,15 +17,17 @@ __all__ = ["HistoricalFeatures", "OnlineFeatures", "Pushed", "arrow_table", "nee
 
 STATUS, INSTANT, KNOWN = "__status", "__ts", "known_through"
 """How columns of an Arrow answer are called that are no features."""
-ABSENT = ("NOT_FOUND",)
+NEVER = "1970-01-01T00:00:00Z"
+"""What stands, as Feast has it, for the instant of what never happened."""
+_FLOATS = ("NaN", "Infinity", "-Infinity")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnlineFeatures:
     """Features of some entities, column by column: join keys first, then features in the order asked.
 
-    Values are as JSON has them (instants are texts, bytes base64, NaN is "NaN"); in an answer that was asked for as
-    Arrow they are as Arrow has them.
+    Values are as JSON has them (instants are seconds since 1970, bytes base64, NaN is "NaN"); in an answer that was
+    asked for as Arrow they are as Arrow has them.
 
     Args:
         columns: a list of values per column.
@@ -90,7 +92,9 @@ class OnlineFeatures:
         needs_pyarrow()
         import pyarrow as pa
 
-        return pa.table(dict(self.columns)) if self.table is None else self.table.select(list(self.columns))
+        if self.table is not None:
+            return self.table.select(list(self.columns))
+        return pa.table({name: _with_floats(column) for name, column in self.columns.items()})
 
     def to_df(self) -> pd.DataFrame:
         """The same columns as a pandas frame.
@@ -98,7 +102,9 @@ class OnlineFeatures:
         Raises:
             MissingExtra: pandas is not installed.
         """
-        return _frame(self.columns) if self.table is None else self.to_arrow().to_pandas()
+        if self.table is not None:
+            return self.to_arrow().to_pandas()
+        return _frame({name: _with_floats(column) for name, column in self.columns.items()})
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any], keys: Iterable[str], request_id: str | None) -> OnlineFeatures:
@@ -246,10 +252,20 @@ def _frame(columns: Mapping[str, list[Any]]) -> pd.DataFrame:
     return pd.DataFrame(dict(columns))
 
 
+def _with_floats(column: list[Any]) -> list[Any]:
+    """A column of numbers with those that JSON has no word for; one of texts as it is.
+
+    >>> _with_floats([0.5, "Infinity", None]), _with_floats(["NaN", "Tilda"])
+    ([0.5, inf, None], ['NaN', 'Tilda'])
+    """
+    numbers = any(isinstance(one, float) for one in column)
+    if not numbers or not all(one is None or isinstance(one, (int, float)) or one in _FLOATS for one in column):
+        return column
+    return [float(one) if isinstance(one, str) else one for one in column]
+
+
 def _instants(part: Mapping[str, Any]) -> list[datetime | str | None]:
-    """Instants of a column; of what is not there, none."""
-    pairs = zip(part["event_timestamps"], part["statuses"], strict=True)
-    return [None if status in ABSENT else _instant(said) for said, status in pairs]
+    return [None if said == NEVER else _instant(said) for said in part["event_timestamps"]]
 
 
 def _instant(said: str) -> datetime | str:

@@ -44,7 +44,8 @@ def columns_of(rows: Any) -> dict[str, list[Any]]:
     if hasattr(rows, "to_pydict"):
         return dict(rows.to_pydict())
     if hasattr(rows, "iloc"):
-        return dict(rows.to_dict(orient="list"))
+        # A frame has no null of its own: NaN is what stands where nothing is.
+        return dict(rows.astype(object).where(rows.notna(), None).to_dict(orient="list"))
     if hasattr(rows, "to_dict"):
         return dict(rows.to_dict(as_series=False))
     if (

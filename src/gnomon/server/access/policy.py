@@ -58,11 +58,12 @@ def of(
     gate = Gate(store.project, store.clock, keys, tokens)
     gate.refresh()
     if tokens is None and not keys.usable(store.clock.now()):
+        said = auth.type != "no_auth"
+        why = f"auth: type is {auth.type}" if said else f"{host} is not loopback"
+        otherwise = "" if said else " Or let everybody in who reaches it: --insecure."
         raise ConfigError(
-            f"{host} is not loopback, and there is no key for project {store.project!r}: nobody could ask."
-            if not is_loopback(host)
-            else f"auth: type is {auth.type}, and there is no key for project {store.project!r}: nobody could ask.",
-            hint="make one: `gnomon keys create --name …`; or let everybody in who reaches it: --insecure.",
+            f"{why}, and there is no key for project {store.project!r}: nobody could ask.",
+            hint=f"make one: `gnomon keys create --name …`.{otherwise}",
         )
     return gate
 
