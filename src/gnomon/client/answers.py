@@ -103,7 +103,8 @@ class OnlineFeatures:
             MissingExtra: pandas is not installed.
         """
         if self.table is not None:
-            return self.to_arrow().to_pandas()
+            frame: pd.DataFrame = self.to_arrow().to_pandas()
+            return frame
         return _frame({name: _with_floats(column) for name, column in self.columns.items()})
 
     @classmethod
