@@ -20,6 +20,7 @@ LIGHT = (
     "gnomon.clock",
     "gnomon.contracts.engine",
     "gnomon.contracts.formats",
+    "gnomon.contracts.keys",
     "gnomon.contracts.log",
     "gnomon.contracts.online",
     "gnomon.contracts.plugins",
@@ -81,6 +82,13 @@ def test_other_names_are_not() -> None:
 @pytest.mark.parametrize("module", LIGHT)
 def test_words_and_definitions_load_nothing_heavy(module: str) -> None:
     assert set(fresh(f"import {module}; {LOADED}")) & set(HEAVY) == set()
+
+
+def test_the_client_loads_httpx_and_nothing_heavy() -> None:
+    """Where click and rich are installed, httpx loads them for a command line of its own."""
+    loaded = set(fresh(f"from gnomon.client import AsyncClient, Client; {LOADED}"))
+    assert "httpx" in loaded
+    assert loaded & set(HEAVY) <= {"click", "rich"}
 
 
 def test_import_takes_less_than_a_third_of_a_second_of_cpu() -> None:

@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from typing import Any
 
 __all__ = [
+    "AccessDenied",
     "BackendError",
     "BrokerAway",
     "ConfigError",
@@ -28,7 +29,9 @@ __all__ = [
     "MissingExtra",
     "NewerFormat",
     "NotRegistered",
+    "RateLimited",
     "RequestError",
+    "ServerAway",
     "SourceError",
     "UnknownFeature",
 ]
@@ -79,6 +82,10 @@ class BrokerAway(BackendError):
     """A broker does not answer: it may come back, and reading then goes on where the log is."""
 
 
+class ServerAway(BackendError):
+    """A gnomon server does not answer a client: it may come back."""
+
+
 class SourceError(BackendError):
     """A source's files are missing, broken or not what the definitions say."""
 
@@ -107,6 +114,14 @@ class MissingExtra(GnomonError):
             package=package,
             extra=extra,
         )
+
+
+class AccessDenied(RequestError):
+    """A server does not let the caller do this: there is no key, or it is not good, or lacks a scope."""
+
+
+class RateLimited(RequestError):
+    """More requests came with a key than it allows: ask again later, or for more at once."""
 
 
 class NotRegistered(RequestError):

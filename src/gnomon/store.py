@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ from gnomon.clock import Clock, SystemClock, to_micros
 from gnomon.config import ERASURES, REJECTED, RepoConfig, load
 from gnomon.contracts import plugins
 from gnomon.contracts.engine import Engine
+from gnomon.contracts.keys import ApiKey, KeyStore
 from gnomon.contracts.log import Logs, LogStatus, Merged
 from gnomon.contracts.online import OnlineStore
 from gnomon.contracts.registry import Commit, Registry, Run, Snapshot
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from gnomon.flows.feed import Feeder
     from gnomon.flows.ingest import PushReport
     from gnomon.flows.keep import TrimReport
+    from gnomon.flows.keys import NewKey
     from gnomon.flows.lag import SourceLag
     from gnomon.flows.materialize import Loader, Progress, Report
     from gnomon.flows.read import OnlineResponse, Reader
@@ -87,6 +89,12 @@ class FeatureStore:
     def registry(self) -> Registry:
         """Where definitions are kept."""
         made: Registry = self._make("registries", self.config.registry.type, self.config.registry.options)
+        return made
+
+    @cached_property
+    def key_store(self) -> KeyStore:
+        """Where API keys are kept: beside the registry."""
+        made: KeyStore = self._make("key_stores", self.config.registry.type, self.config.registry.options)
         return made
 
     @cached_property
@@ -637,6 +645,49 @@ class FeatureStore:
         view = None if feature_view is None else self.catalog().view(feature_view).id
         return self.registry.runs(self.project, view)
 
+    def create_key(
+        self,
+        name: str,
+        scopes: Sequence[str] = ("read",),
+        projects: Sequence[str] | None = None,
+        *,
+        expires: timedelta | str | None = None,
+        rate_limit: int | None = None,
+    ) -> NewKey:
+        """Make an API key for the server; its token is to be had here and never again.
+
+        Args:
+            name: what it is for.
+            scopes: what it allows: `read`, `batch`, `write`, `manage`, `metrics`.
+            projects: where it does; this one by default, `["*"]` for everywhere.
+            expires: after how long it is worth nothing, such as "90d"; by default never.
+            rate_limit: requests a second; 0 for any number, by default what the server says.
+
+        Raises:
+            RequestError: there is no such scope, or something else in it is not usable.
+            BackendError: it cannot be kept.
+        """
+        from gnomon.flows.keys import create
+
+        where = (self.project,) if projects is None else projects
+        at, by = self.clock.now(), _login_name()
+        return create(self.key_store, name, scopes, where, expires=expires, rate_limit=rate_limit, at=at, by=by)
+
+    def list_keys(self) -> list[ApiKey]:
+        """The API keys of all projects that share the registry, those revoked and expired too, oldest first."""
+        return self.key_store.all()
+
+    def revoke_key(self, key_id: str) -> ApiKey:
+        """End an API key for good; servers learn of it when they look at the registry next.
+
+        Args:
+            key_id: its public id, the middle of its token.
+
+        Raises:
+            NotRegistered: there is no such key.
+        """
+        return self.key_store.revoke(key_id, self.clock.now())
+
     def list_entities(self) -> list[Entity]:
         """All entities, by name."""
         return _by_name(self.catalog().entities)
@@ -712,7 +763,7 @@ class FeatureStore:
     def close(self) -> None:
         """Release files and connections; the store opens them again if it is used again."""
         self._fed = None
-        for name in ("reader", "online", "logs", "registry", "engine"):
+        for name in ("reader", "online", "logs", "registry", "key_store", "engine"):
             part = self.__dict__.pop(name, None)
             if part is not None and name != "reader":
                 part.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from gnomon import __version__
-from gnomon.cli import ask, check, definitions, keep, load, project, serve, stream, why
+from gnomon.cli import ask, check, definitions, keep, keys, load, project, serve, stream, why
 from gnomon.cli.root import GLOBAL_OPTIONS, Root
 from gnomon.cli.session import Session
 
@@ -53,6 +53,7 @@ PARTS = (
     serve.COMMANDS,
     check.COMMANDS,
     why.COMMANDS,
+    keys.COMMANDS,
     project.LAST,
 )
 for command in (one for part in PARTS for one in part):

@@ -62,7 +62,7 @@ class Place:
         return BackendError(
             f"the registry {self.where} was lost while it committed; whether it did is not known.",
             instead=self.broken(error).what,
-            hint="when it is back, look at `gnomon history` before you try again.",
+            hint="when it is back, look at `gnomon history`, or `gnomon keys list`, before you try again.",
             path=self.where,
         )
 

@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gnomon.clock import instant_text
+from gnomon.contracts.keys import ApiKey, Scope
 from gnomon.contracts.registry import Change, Commit, Run
 from gnomon.definitions.catalog import KIND_WORDS
 from gnomon.errors import listing
@@ -61,6 +62,20 @@ runs = sa.Table(
     sa.Column("replaced", sa.Boolean, nullable=False),
     sa.Column("files", sa.Text, nullable=False),
     sa.Index("gnomon_runs_of_view", "project", "view", "id"),
+)
+keys = sa.Table(
+    "gnomon_keys",
+    sa.MetaData(),  # not one of the others: registries of before it have none, and get it with their first key
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("scopes", sa.Text, nullable=False),
+    sa.Column("projects", sa.Text, nullable=False),
+    sa.Column("created", sa.BigInteger, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("expires", sa.BigInteger),
+    sa.Column("revoked", sa.BigInteger),
+    sa.Column("rate_limit", sa.BigInteger),
 )
 
 
@@ -128,6 +143,18 @@ def run_of(row: Mapping[str, Any]) -> Run:
     """A run from its row."""
     values = {one.name: row[one.name] for one in fields(Run)}
     return Run(**{**values, "files": tuple((path, size, time) for path, size, time in json.loads(row["files"]))})
+
+
+def key_row(key: ApiKey) -> dict[str, Any]:
+    """An API key as its row."""
+    return {**asdict(key), "scopes": json.dumps(key.scopes), "projects": json.dumps(key.projects)}
+
+
+def key_of(row: Mapping[str, Any]) -> ApiKey:
+    """An API key from its row; what a newer gnomon lets it do besides is left out."""
+    values = {one.name: row[one.name] for one in fields(ApiKey)}
+    scopes = tuple(Scope(one) for one in json.loads(row["scopes"]) if one in set(Scope))
+    return ApiKey(**{**values, "scopes": scopes, "projects": tuple(json.loads(row["projects"]))})
 
 
 def text_of(document: dict[str, Any] | None) -> str | None:

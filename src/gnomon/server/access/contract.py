@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
+from gnomon.contracts.keys import Scope
+
 __all__ = ["ANYBODY", "Access", "Caller", "Open", "Scope"]
-
-
-class Scope(StrEnum):
-    """What a caller may do."""
-
-    READ = "read"
-    """Online reads, and what is registered."""
-    BATCH = "batch"
-    """Training sets, and why values are what they are."""
-    WRITE = "write"
-    """Pushing events."""
-    MANAGE = "manage"
-    """Materializing, and registering definitions."""
-    METRICS = "metrics"
-    """Reading metrics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
