@@ -55,6 +55,7 @@ def test_exported_names_are_exactly_these() -> None:
         "GnomonError",
         "JsonFormat",
         "KafkaSource",
+        "LoggingConfig",
         "ProtoFormat",
         "PushSource",
         "RedisStreamSource",

@@ -21,6 +21,7 @@ from gnomon import (
     FileSource,
     JsonFormat,
     KafkaSource,
+    LoggingConfig,
     ProtoFormat,
     PushSource,
     RedisStreamSource,
@@ -191,7 +192,11 @@ CHANGED: dict[type[Any], tuple[Any, dict[str, Any]]] = {
             "join_key_map": {"user_id": "receiver"},
         },
     ),
-    FeatureService: (SERVICE, {"name": "other", "features": (VIEW,), **ABOUT}),
+    FeatureService: (
+        SERVICE,
+        {"name": "other", "features": (VIEW,), "logging_config": LoggingConfig(sample_rate=0.5), **ABOUT},
+    ),
+    LoggingConfig: (LoggingConfig(), {"sample_rate": 0.1, "retain": "90d"}),
     Aggregation: (
         DECLINED,
         {

@@ -22,6 +22,7 @@ from gnomon.core.windows import Window
 from gnomon.definitions.aggregations import Aggregation
 from gnomon.definitions.entities import Entity, Field
 from gnomon.definitions.formats import FORMATS
+from gnomon.definitions.logging import LoggingConfig
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import FileSource, PushSource
 from gnomon.definitions.streams import STREAMS
@@ -37,7 +38,7 @@ Resolve = Callable[[str, str], Definition]
 
 NAMED: tuple[type[Any], ...] = (Entity, FileSource, PushSource, *STREAMS, FeatureView, FeatureService)
 CLASSES: dict[str, type[Any]] = {
-    one.__name__: one for one in (*NAMED, *FORMATS, Aggregation, Field, Projection, Window)
+    one.__name__: one for one in (*NAMED, *FORMATS, Aggregation, Field, LoggingConfig, Projection, Window)
 }
 
 
