@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING
 from gnomon.definitions.base import check_duration, put
 from gnomon.errors import DefinitionError
 
-__all__ = ["AT", "DATA", "KNEW", "MODEL", "OWN", "PREDICTION", "REQUEST", "VERSION", "VIEWS", "LoggingConfig", "columns_of"]
+__all__ = [
+    "AT",
+    "DATA",
+    "KNEW",
+    "MODEL",
+    "OWN",
+    "PREDICTION",
+    "REQUEST",
+    "VERSION",
+    "VIEWS",
+    "LoggingConfig",
+    "columns_of",
+]
 
 REQUEST, MODEL, PREDICTION = "request_id", "model_id", "prediction_id"
 """The columns of ids, texts."""
@@ -58,7 +70,7 @@ class LoggingConfig:
         if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 < rate <= 1:
             raise DefinitionError(
                 f"logging_config: sample_rate is {rate!r}.",
-                hint="write a share above 0 and up to 1: 0.1 is every tenth request; leave logging_config out for none.",
+                hint="write a share above 0 and up to 1: 0.1 for a tenth; leave logging_config out for none.",
             )
         if destination is not None:
             raise DefinitionError(

@@ -53,7 +53,7 @@ class FeatureService:
     description: str = describing(default="")
     owner: str = describing(default="")
     tags: Mapping[str, str] = describing(default_factory=FrozenMap)
-    logging_config: LoggingConfig | None = describing(default=None)
+    logging_config: LoggingConfig | None = describing(default=None)  # noqa: RUF009
 
     if TYPE_CHECKING:
         # What may be written, which is more than what is kept.
