@@ -104,7 +104,7 @@ class ServedLog:
         limits = {
             name: before if before is not None else self._limit(name, clock.now()) for name in self.names(service)
         }
-        if service is not None and before is None and self._retained(service) is None:
+        if service is not None and before is None and self._retained(service_of(service)) is None:
             raise RequestError(
                 f"nothing says how old rows of {service!r} have to be to go.",
                 hint="say before=… (--before), or retain='90d' in its LoggingConfig.",
@@ -145,7 +145,7 @@ def service_of(log: str) -> str:
     >>> service_of("fraud_v1@1f3a99c0")
     'fraud_v1'
     """
-    return log.rpartition("@")[0]
+    return log.partition("@")[0]
 
 
 def _own(schema: pa.Schema) -> pa.Schema:
