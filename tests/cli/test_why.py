@@ -43,5 +43,5 @@ def test_what_cannot_be_understood(applied: Path, run: Run) -> None:
     assert "'station_id' stands twice" in run("lineage", FEATURE, "station_id=1", "station_id=2").err
     said = run("explain", FEATURE, "--json")
     assert (said.code, said.error["error"]) == (1, "RequestError")
-    assert "no column 'station_id'" in said.error["message"]
+    assert "the entity has no 'station_id'" in said.error["message"]
     assert run("explain", "station_status:bike", "station_id=1", "--json").error["error"] == "UnknownFeature"

@@ -95,10 +95,15 @@ def test_keys_nobody_follows_yet_are_refused_by_name(repo: Path, key: str) -> No
 
 @pytest.mark.parametrize(
     "line",
-    ["auth: {type: no_auth}", "auth: no_auth", "auth:", "batch_engine: local", "feature_server: {enabled: false}"],
+    ["batch_engine_config: {type: local}", "batch_engine: local", "mlflow: {enabled: false}", "openlineage:"],
 )
 def test_keys_that_ask_for_nothing_pass(repo: Path, line: str) -> None:
     assert configured(repo, f"project: p\n{line}\n").ignored == (line.split(":")[0],)
+
+
+def test_what_concerns_the_server_is_handed_on(repo: Path) -> None:
+    config = configured(repo, "project: p\nauth: no_auth\nfeature_server: {port: 7000}\n")
+    assert (config.auth, config.feature_server) == ({"type": "no_auth"}, {"port": 7000})
 
 
 @pytest.mark.parametrize(

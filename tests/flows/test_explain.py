@@ -414,7 +414,7 @@ def test_bad_questions_get_the_errors_of_training_sets(store: FeatureStore) -> N
         store.explain("settled", {"user_id": 7})
     with pytest.raises(RequestError, match="names no feature"):
         store.explain(["spend:settled"], {"user_id": 7})  # type: ignore[arg-type]
-    with pytest.raises(RequestError, match="the spine has no column 'user_id', a join key of view 'spend'"):
+    with pytest.raises(RequestError, match="the entity has no 'user_id', a join key of view 'spend'"):
         store.explain("spend:settled", {"user": 7})
     with pytest.raises(RequestError, match="entity is 7"):
         store.explain("spend:settled", 7)  # type: ignore[arg-type]
@@ -424,6 +424,8 @@ def test_bad_questions_get_the_errors_of_training_sets(store: FeatureStore) -> N
         store.explain("spend:settled", {"user_id": 7}, "yesterday")
     with pytest.raises(RequestError, match="as_known='never' is not understood"):
         store.explain("spend:settled", {"user_id": 7}, AT, "never")
+    with pytest.raises(RequestError, match="an answer has a token for each entity"):
+        store.explain("spend:settled", {"user_id": 7}, as_known=["a", "b"])  # type: ignore[arg-type]
 
 
 def test_an_engine_that_loses_an_event_is_found_out(store: FeatureStore) -> None:

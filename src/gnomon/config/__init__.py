@@ -43,6 +43,8 @@ KEYS = (
     "offline_store",
     "log",
     "streams",
+    "auth",
+    "feature_server",
     "entity_key_serialization_version",
 )
 
@@ -50,10 +52,8 @@ IGNORED = ("coerce_tz_aware", "description", "flags", "materialization", "projec
 """Feast's keys that change nothing here: naive times are always UTC, materializing always streams."""
 
 NOT_YET = {
-    "auth": ("no_auth",),
     "batch_engine": ("local",),
     "batch_engine_config": ("local",),
-    "feature_server": (),
     "mlflow": (),
     "openlineage": (),
 }
@@ -105,6 +105,8 @@ class RepoConfig:
         log: where pushed events are kept.
         log_retain: how long at least; older ones may be trimmed. None for all of them, for ever.
         streams: kind of stream, such as `kafka` → what its driver is told, passwords among it.
+        auth: who may ask the server; none where it is empty.
+        feature_server: how the server behaves; what that may be is the server's own business.
         provider: `local`.
         cache_ttl_seconds: how long a reader may go on with the definitions it has; 0 for ever.
         entity_key_serialization_version: accepted as Feast's, and without effect: keys have gnomon's own encoding.
@@ -125,6 +127,8 @@ class RepoConfig:
     log: Backend = field(default_factory=lambda: _log({}))
     log_retain: timedelta | None = None
     streams: Mapping[str, Backend] = field(default_factory=FrozenMap)
+    auth: Mapping[str, Any] = field(default_factory=FrozenMap)
+    feature_server: Mapping[str, Any] = field(default_factory=FrozenMap)
     provider: str = "local"
     cache_ttl_seconds: int = 600
     entity_key_serialization_version: int | None = None
@@ -196,6 +200,8 @@ def _from_values(path: Path, values: dict[str, Any], repo: Path) -> RepoConfig:
         given["log"] = _log(log := _mapping("log", "path", given.get("log", {})))
         given["log_retain"] = _retain(log.get("retain"))
         given["streams"] = _streams(given.get("streams", {}))
+        given["auth"] = FrozenMap(_mapping("auth", "type", given.get("auth", {})))
+        given["feature_server"] = FrozenMap(_mapping("feature_server", "type", given.get("feature_server", {})))
         return RepoConfig(repo_path=repo, ignored=tuple(key for key in values if key not in KEYS), **given)
     except ConfigError as wrong:
         raise ConfigError(f"{path}: {wrong.what}", instead=wrong.instead, hint=wrong.hint, **wrong.facts) from None

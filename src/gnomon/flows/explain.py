@@ -23,7 +23,7 @@ from gnomon.core.ordering import sort_key
 from gnomon.core.windows import FOREVER, Window, words_of
 from gnomon.definitions.aggregations import Aggregation
 from gnomon.definitions.views import FeatureView
-from gnomon.errors import GnomonError, RequestError
+from gnomon.errors import GnomonError, RequestError, listing, nearest_hint
 from gnomon.flows.evidence import Evidence, gathered, near_bounds
 from gnomon.flows.explanation import BECAUSE, REASON, Explanation, Meaning, Online
 from gnomon.flows.spine import INSTANT_COLUMN
@@ -78,6 +78,7 @@ def explain(
     if not isinstance(entity, Mapping):
         raise RequestError(f"entity is {entity!r:.80}.", hint="entity is a dict of join keys: entity={'user_id': 7}.")
     reference = reference_of(snapshot.catalog, feature)
+    _check_keys(entity, snapshot, reference)
     instant = clock.now() if at is None else to_micros(at)
     spine = {name: [value] for name, value in entity.items()}
     spine[INSTANT_COLUMN] = pa.array([instant], pa.timestamp("us", "UTC"))
@@ -95,6 +96,19 @@ def explain(
         online=_online(case, reference, keys, read) if as_now else Online(reason="it answers for now only"),
         **case.found(engine),
     )
+
+
+def _check_keys(entity: Mapping[str, Any], snapshot: Snapshot, reference: str) -> None:
+    """That the entity has the join keys of the view of a feature."""
+    view = snapshot.catalog.view(reference.partition(":")[0])
+    for key in view.join_keys:
+        if key not in entity:
+            raise RequestError(
+                f"the entity has no {key!r}, a join key of view {view.name!r}.",
+                instead=f"It has: {listing(entity)}.",
+                hint=nearest_hint(key, map(str, entity), otherwise=f"add it: {{{key!r}: …}}."),
+                join_key=key,
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,12 +21,13 @@ from gnomon.contracts.engine import Engine
 from gnomon.contracts.log import NO_OFFSETS, Appended, Logs
 from gnomon.contracts.registry import Snapshot
 from gnomon.definitions.catalog import Catalog
+from gnomon.definitions.entities import Field
 from gnomon.definitions.sources import PushSource
 from gnomon.errors import BackendError, NotRegistered, RequestError, listing, nearest_hint
 from gnomon.flows.feed import Fed, Feeder
 from gnomon.flows.files import replacing
 from gnomon.flows.logged import stamped
-from gnomon.flows.rows import checked, join_keys, vector_lengths
+from gnomon.flows.rows import Lengths, checked, checked_pieces, join_keys, vector_lengths
 from gnomon.flows.spine import Spine, read_spine
 
 __all__ = ["PushReport", "Rejection", "push"]
@@ -143,10 +144,11 @@ def push(
             source=known.name, appended=0, rejected=0, first=at + 1, last=at, known=0, duplicate=True, online=fed
         )
     given = _given(df, engine)
-    _check_names(given, known)
+    if given.columns or given.rows:
+        _check_names(given, known)
     keys, lengths = join_keys(snapshot.catalog, known), vector_lengths(snapshot.catalog, known)
-    events, reasons = checked(given.columns, given.rows, known, keys, lengths)
-    file = _kept_aside(given, reasons, rejects / known.name) if reasons else ""
+    events, reasons = _checked(df, given, known, keys, lengths)
+    file = _kept_aside(df, given, reasons, rejects / known.name) if reasons else ""
     if to == "online":
         assert feeder is not None, "whoever asks for it brings it"
         assert clock is not None
@@ -167,6 +169,21 @@ def push(
         rejected_file=file,
         online=fed,
     )
+
+
+def _checked(
+    df: Any, given: Spine, source: PushSource, keys: Mapping[str, Field], lengths: Lengths
+) -> tuple[pa.Table, dict[int, str]]:
+    """The rows that are right; columns that no one type of Arrow holds are looked at value by value."""
+    if None not in given.columns.values():
+        return checked(given.columns, given.rows, source, keys, lengths)
+    pieces = {name: [_loose(df, name) if column is None else column] for name, column in given.columns.items()}
+    return checked_pieces(pieces, given.rows, source, keys, {}, lengths)
+
+
+def _loose(df: Any, name: str) -> list[Any]:
+    """A column's values as they were given: only what is Python's own can be of several types."""
+    return [row.get(name) for row in df] if isinstance(df, list) else list(df[name])
 
 
 def _fed(feeder: Feeder | None, source: str, events: pa.Table, done: Appended) -> tuple[Fed, ...]:
@@ -235,10 +252,19 @@ def _check_names(given: Spine, source: PushSource) -> None:
         )
 
 
-def _kept_aside(given: Spine, reasons: Mapping[int, str], folder: Path) -> str:
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _kept_aside(df: Any, given: Spine, reasons: Mapping[int, str], folder: Path) -> str:
     """Write rejected rows as they were given, with their numbers and reasons; the file's path."""
     rows = sorted(reasons)
-    table = given.table().take(rows)
+    table = pa.table(
+        {
+            name: [_text(_loose(df, name)[row]) for row in rows] if column is None else column.take(rows)
+            for name, column in given.columns.items()
+        }
+    )
     table = table.append_column("__row", pa.array(rows, pa.int64()))
     table = table.append_column("__reason", pa.array([reasons[row] for row in rows]))
     path = folder / f"{secrets.token_hex(8)}.parquet"

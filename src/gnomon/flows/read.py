@@ -5,16 +5,21 @@ definitions it was asked of. After that a request is: encode keys, one `store.re
 
     reader = Reader(store, clock)
     reader.read(snapshot, ["profile:age"], [{"user_id": 7}]).to_dict()      # {"user_id": [7], "age": [41]}
+
+A request touches the store in one place only: `steps` is a generator that yields what it wants of the store and is
+sent what is there. `read` drives one; whoever has many requests at once drives them side by side, with one `store.read`
+for all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, cast
 
 from gnomon.clock import MIN_MICROS, Clock, micros_of
+from gnomon.contracts.online import Asked as Wanted
 from gnomon.contracts.online import OnlineStore, Table
 from gnomon.contracts.registry import Snapshot
 from gnomon.core.keys import ColumnEncoder, column_encoder
@@ -31,10 +36,13 @@ from gnomon.plan.questions import NO_ROWS, Through, ViewQuestion
 from gnomon.plan.references import Features, resolve
 from gnomon.types import FeatureType
 
-__all__ = ["EntityRows", "OnlineResponse", "Reader", "get_online_features"]
+__all__ = ["EntityRows", "OnlineResponse", "Reader", "Steps", "get_online_features"]
 
 EntityRows = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]
 """One dict of join keys per entity, or a dict of lists."""
+
+Steps = Generator[Sequence[Wanted], list[list[bytes | None]], OnlineResponse]
+"""A request on its way: yields what it wants of the store, is sent what is there, returns the answer."""
 
 MOST_PLANS = 1_000
 MOST_LOOKS = 100
@@ -90,29 +98,54 @@ class Reader:
             UnknownFeature: a view has no such feature.
             BackendError: the store cannot be read.
         """
+        steps = self.steps(snapshot, features, entity_rows, full_feature_names, known_through)
+        read = self._store.read
+        wanted = next(steps)
+        try:
+            while True:
+                wanted = steps.send(read(wanted))
+        except StopIteration as done:
+            answer: OnlineResponse = done.value
+            return answer
+
+    def steps(
+        self,
+        snapshot: Snapshot,
+        features: Features,
+        entity_rows: EntityRows,
+        full_feature_names: bool = False,
+        known_through: bool = False,
+    ) -> Steps:
+        """The same request in steps: what is wanted of the store is yielded, at least once, and what is there is sent.
+
+        Raises:
+            RequestError, NotRegistered, UnknownFeature, BackendError: as `read` says, at the first step or a later one.
+        """
         plan = self._plan(snapshot, features, full_feature_names)
         given = _given(entity_rows, plan)
         parts, store = plan.parts, self._store
         keys = [part.encoder(*[given[name] for name in part.columns]) for part in parts]
         if plan.rows is None or known_through:
-            return self._looked_twice(plan, given, keys, known_through)
-        found = store.read([(part.table, _asked(wanted)) for part, wanted in zip(parts, keys, strict=True)])
+            return (yield from self._looked_twice(plan, given, keys, known_through))
+        found = yield [(part.table, _asked(wanted)) for part, wanted in zip(parts, keys, strict=True)]
         now = self._clock.now()
         try:
             answers = list(map(_Part.answer, plan.rows, repeat(store), keys, found, repeat(now)))
         except _Waiting:
-            return self._looked_twice(plan, given, keys, known_through)
+            return (yield from self._looked_twice(plan, given, keys, known_through))
         return OnlineResponse(given, plan.key_types, answers, plan.order, now, plan.views)
 
     def _looked_twice(
         self, plan: _Plan, given: dict[str, list[Any]], keys: list[list[bytes | None]], known_through: bool
-    ) -> OnlineResponse:
+    ) -> Steps:
         """An answer that ledgers have a part in: perhaps some chunks have to be fetched in a second step."""
         store, parts = self._store, plan.parts
         for _ in range(MOST_LOOKS):
             wanted = [part.first_keys(_asked(some)) for part, some in zip(parts, keys, strict=True)]
-            marks = None if store.capabilities.atomic_request else store.read([(part.table, [MARK]) for part in parts])
-            found = store.read([(part.table, some) for part, some in zip(parts, wanted, strict=True)])
+            marks = None
+            if not store.capabilities.atomic_request:
+                marks = yield [(part.table, [MARK]) for part in parts]
+            found = yield [(part.table, some) for part, some in zip(parts, wanted, strict=True)]
             if marks is not None and not _of_one_build(marks, found):
                 continue  # loaded anew since the first step
             for values, mark in zip(found, marks or (), strict=False):
@@ -121,7 +154,7 @@ class Reader:
             now = max([self._clock.now(), *(look.newest for look in looks)])
             chunks = [look.chunks(now) for look in looks]
             missing = [(look.table, some) for look, some in zip(looks, chunks, strict=True) if some]
-            more = iter(store.read(missing) if missing else ())
+            more = iter((yield missing) if missing else ())
             fetched = [next(more) if some else [] for some in chunks]
             if any(None in some for some in fetched):
                 continue  # sealed anew since the first step

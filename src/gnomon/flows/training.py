@@ -323,10 +323,10 @@ def as_known_of(given: str | datetime | int | KnownThrough) -> AsKnown | KnownTh
     try:
         return to_micros(given)
     except RequestError:
-        raise RequestError(
-            f"as_known={given!r} is not understood.",
-            hint='use "now", "then", an instant such as a datetime, or the token of an online answer.',
-        ) from None
+        hint = 'use "now", "then", an instant such as a datetime, or the token of an online answer.'
+        if isinstance(given, (list, tuple)):
+            hint = "an answer has a token for each entity: ask for each entity with its own, as_known=tokens[0]."
+        raise RequestError(f"as_known={given!r:.80} is not understood.", hint=hint) from None
 
 
 def _said(features: Features) -> str | list[str]:

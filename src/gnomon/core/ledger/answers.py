@@ -85,9 +85,10 @@ def _extreme(shape: Shape, job: Job) -> Answer:
         numbers = stretches.numbers
         if not stretches.finite:
             numbers = [one for one in numbers if one == one]
+        found = [pick(numbers)] if numbers else []
         if stretches.rows and stretches.count > stretches.here:
-            numbers = [*numbers, *stretches.column(column)]
-        return shown(pick(numbers), b"") if numbers else math.nan
+            found.append(pick(stretches.column(column)))
+        return shown(pick(found), b"") if found else math.nan
 
     return answer
 

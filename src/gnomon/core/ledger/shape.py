@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -61,22 +61,20 @@ class Lane:
         dtype: the column's type.
         need: the flags that an event has if it is in the lane.
         finite: the flag of a float that is finite; 0 for other columns.
+        real: whether its fields are floats; made from the type.
+        whole: whether its fields are whole numbers that add up and compare as the values do; made from the type.
     """
 
     place: int | None
     dtype: FeatureType
     need: int
     finite: int
+    real: bool = field(init=False)
+    whole: bool = field(init=False)
 
-    @property
-    def real(self) -> bool:
-        """Whether its fields are floats."""
-        return self.dtype in REAL
-
-    @property
-    def whole(self) -> bool:
-        """Whether its fields are whole numbers that add up and compare as the values do."""
-        return self.dtype in WHOLE or is_short(self.dtype)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "real", self.dtype in REAL)  # kept, as it is asked for at each read
+        object.__setattr__(self, "whole", self.dtype in WHOLE or is_short(self.dtype))
 
 
 @dataclass(frozen=True, eq=False)

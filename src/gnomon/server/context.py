@@ -1,0 +1,57 @@
+"""What the routes of one server share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gnomon.contracts.registry import Snapshot
+from gnomon.server.access.contract import Access, Open
+from gnomon.server.metrics import Metrics, Quiet
+from gnomon.server.settings import ServerSettings
+from gnomon.store import FeatureStore
+
+__all__ = ["Context", "Definitions"]
+
+
+class Definitions:
+    """The definitions requests go by: looked at anew beside requests, never within one.
+
+    Args:
+        read: gives the newest.
+    """
+
+    def __init__(self, read: Callable[[], Snapshot]) -> None:
+        self._read = read
+        self.snapshot = read()
+
+    def refresh(self) -> bool:
+        """Look at the registry, and whether it has moved; what was known stays if it cannot be read.
+
+        Raises:
+            BackendError: it cannot.
+        """
+        found = self._read()
+        moved = found.version != self.snapshot.version
+        if moved:
+            self.snapshot = found
+        return moved
+
+
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """What the routes of one server share.
+
+    Args:
+        store: whose features it serves.
+        settings: how it behaves.
+        access: who may ask.
+        metrics: counts.
+        definitions: the newest definitions known.
+    """
+
+    store: FeatureStore
+    settings: ServerSettings
+    definitions: Definitions
+    access: Access = field(default_factory=Open)
+    metrics: Metrics = field(default_factory=Quiet)
