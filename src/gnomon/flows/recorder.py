@@ -81,8 +81,8 @@ class Recorder:
             return False
         return limit >= ALL or (random.getrandbits(32) if request_id is None else _number(request_id)) < limit
 
-    def keep(self, response: OnlineResponse, service: str, ids: Ids) -> bool:
-        """Have an answer logged; False where the queue is full, and its rows are dropped.
+    def keep(self, response: OnlineResponse, service: str, ids: Ids) -> None:
+        """Have an answer logged; where the queue is full, its rows are dropped, and counted. It never waits.
 
         Args:
             response: read with `known_through=True`.
@@ -91,7 +91,7 @@ class Recorder:
         """
         response.request_id = ids.request
         kept = Kept(response, ids, self._version)
-        return self._queue.put(Waiting(service, kept, len(response), self._weights.of(response)), self._started)
+        self._queue.put(Waiting(service, kept, len(response), self._weights.of(response)), self._started)
 
     def stats(self) -> dict[str, ServedStats]:
         """What became of the rows that were drawn to be logged, by service."""

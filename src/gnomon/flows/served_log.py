@@ -53,7 +53,7 @@ class ServedLog:
         if not found and service not in self.catalog.services:
             known = {*self.catalog.services, *map(service_of, there)}
             raise NotRegistered(kind="feature service", name=service, known=known)
-        return sorted(found, key=lambda name: self.logs.log(name).status().known or ())
+        return sorted(found, key=lambda name: self.logs.log(name).status(AT).happened or ())
 
     def rows(self, service: str, start: int | None = None, end: int | None = None) -> pa.RecordBatchReader:
         """What a service answered, as it was written: an entity a row.

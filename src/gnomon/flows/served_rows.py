@@ -133,13 +133,13 @@ def rows_of(shape: Shape, kept: Sequence[Kept], loaded: Loaded) -> pa.Table:
         return pa.array([value for value, count in pairs for _ in range(count)], dtype)
 
     columns = [each((one.ids.request for one in kept), pa.string())]
-    columns.append(each((one.ids.model for one in kept), pa.string()))
-    columns.append(each((one.ids.prediction for one in kept), pa.string()))
+    columns.append(each((one.ids.model or None for one in kept), pa.string()))
+    columns.append(each((one.ids.prediction or None for one in kept), pa.string()))
     columns.append(each((one.response.at for one in kept), INSTANT))
     for name, dtype in shape.keys.items():
         given = chain.from_iterable(one.response._keys[name] for one in kept)
         columns.append(pa.array([cast_key(value, dtype, name) for value in given], to_arrow(dtype)))
-    columns.append(pa.nulls(sum(counts), pa.string()))
+    columns.append(pa.array(list(chain.from_iterable(_data(shape, one.response) for one in kept)), pa.string()))
     for part, place, dtype, _ in shape.features.values():
         answers = [one.response._answers[part] for one in kept]
         columns += _feature(answers, place, dtype)
@@ -189,8 +189,9 @@ def tokens_read(views: Sequence[str], text: str) -> list[Through]:
 
 def _named(views: tuple[Of, ...], order: Mapping[str, Asked]) -> dict[str, Asked]:
     """Each feature by the name it has in the log, however it was asked for."""
-    own = {name: views[asked.part].features[asked.place] for name, asked in order.items()}
-    return dict(order) if duplicates(own.values()) else {own[name]: asked for name, asked in order.items()}
+    features = [views[one.part].features if one.part < len(views) else None for one in order.values()]
+    own = [name if some is None else some[one.place] for (name, one), some in zip(order.items(), features, strict=True)]
+    return dict(order) if duplicates(own) else dict(zip(own, order.values(), strict=True))
 
 
 def _told(number: int, of: Of, features: Mapping[str, Asked]) -> dict[str, Any]:
@@ -200,7 +201,7 @@ def _told(number: int, of: Of, features: Mapping[str, Asked]) -> dict[str, Any]:
         "view": of.view,
         "fingerprint": fingerprint(of.definition),
         "keys": dict(zip(keys, of.columns, strict=True)),
-        "features": {feature: columns[place] for place, feature in enumerate(of.features)},
+        "features": {feature: columns[place] for place, feature in enumerate(of.features) if place in columns},
     }
 
 
@@ -228,11 +229,20 @@ def _feature(answers: Sequence[Answer], place: int, dtype: FeatureType) -> list[
     ]
 
 
+def _data(shape: Shape, response: OnlineResponse) -> Sequence[str | None]:
+    """Of each row of an answer, what came with the request beside the join keys."""
+    more = {name: values for name, values in response._keys.items() if name and name not in shape.keys}
+    if not more:
+        return [None] * len(response)
+    rows = zip(*more.values(), strict=True)
+    return [json.dumps(dict(zip(more, row, strict=True)), default=str, ensure_ascii=False) for row in rows]
+
+
 def _tokens(shape: Shape, response: OnlineResponse, loaded: Loaded) -> Iterable[str]:
     """Of each row of an answer, what it knew."""
     views, count = [of.view for of in shape.parts], len(response)
     knew = [
         [loaded(of.view, response.at)] * count if is_of_runs(of.definition) else answer.through or []
-        for of, answer in zip(shape.parts, response._answers, strict=True)
+        for of, answer in zip(shape.parts, response._answers, strict=False)
     ]
     return (tokens_of(views, row) for row in zip(*knew, strict=True))

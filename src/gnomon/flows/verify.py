@@ -41,6 +41,8 @@ __all__ = ["Verifier"]
 MOST_KEPT = 100
 """A report keeps so many answers that do not agree."""
 
+NANOS = 1_000
+"""So many ns are one µs."""
 COUNTING = ("count", "count_distinct", "approx_count_distinct")
 Ints = npt.NDArray[np.int64]
 
@@ -299,7 +301,7 @@ class _OneView:
         mark = self._mark
         if mark is not None and mark.online_only:
             return "online-only"
-        if self._source_changed:
+        if self._source_changed or (self._parts.past and self._landed_later(place)):
             return "source changed"
         if self._lessened is not None and self._lessened >= self._answers.at[place]:
             return "events gone"
@@ -343,6 +345,17 @@ class _OneView:
             return False
         files = [file for one in file_sources(self._view.source) for file in self._parts.engine.files(one)]
         return newest.files != tuple((one.path, one.size, one.modified) for one in files)
+
+    def _landed_later(self, place: int) -> bool:
+        """Whether files are newer than the load an answer was made of, and do not say when rows were known."""
+        run = self._run(place)
+        return run is not None and self._newest_file > run.finished * NANOS
+
+    @cached_property
+    def _newest_file(self) -> int:
+        """When a file of rows without known times was last modified, ns."""
+        sources = (one for one in file_sources(self._view.source) if not one.created_timestamp_column)
+        return max((file.modified for one in sources for file in self._parts.engine.files(one)), default=-MAX_MICROS)
 
     @cached_property
     def _lessened(self) -> int | None:
