@@ -21,11 +21,12 @@ from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.logging import AT, VIEWS
 from gnomon.errors import NotRegistered, RequestError, listing
 from gnomon.flows.keep import TrimReport
-from gnomon.flows.served_rows import INSTANT, parts_said
+from gnomon.flows.served_rows import INSTANT, parts_said, schema_of
 
 __all__ = ["ServedLog", "service_of"]
 
-NO_ROWS = pa.schema([(AT, INSTANT)])
+NO_ROWS = schema_of({}, {})
+"""The columns of a log that was never written to."""
 
 
 @dataclass(frozen=True, slots=True)

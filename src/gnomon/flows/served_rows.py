@@ -27,7 +27,18 @@ from gnomon.plan.known_through import KnownThrough
 from gnomon.plan.questions import Through
 from gnomon.types import FeatureType, to_arrow
 
-__all__ = ["Ids", "Kept", "Shape", "ViewPart", "parts_said", "rows_of", "tokens_of", "tokens_read"]
+__all__ = [
+    "INSTANT",
+    "Ids",
+    "Kept",
+    "Shape",
+    "ViewPart",
+    "parts_said",
+    "rows_of",
+    "schema_of",
+    "tokens_of",
+    "tokens_read",
+]
 
 INSTANT = pa.timestamp("us", "UTC")
 
@@ -105,7 +116,7 @@ class Shape:
         """The shape of an answer."""
         features = _named(response._views, response._order)
         told = json.dumps([_told(number, of, features) for number, of in enumerate(response._views)])
-        schema = _schema(response._key_types, features)
+        schema = schema_of(response._key_types, features)
         digest = hashlib.blake2b(f"{told}{schema}".encode(), digest_size=4).hexdigest()
         return cls(
             log=f"{service}@{digest}",
@@ -205,7 +216,8 @@ def _told(number: int, of: Of, features: Mapping[str, Asked]) -> dict[str, Any]:
     }
 
 
-def _schema(keys: Mapping[str, FeatureType], features: Mapping[str, Asked]) -> pa.Schema:
+def schema_of(keys: Mapping[str, FeatureType], features: Mapping[str, Asked]) -> pa.Schema:
+    """The columns of rows with these join keys and features."""
     fields: list[tuple[str, pa.DataType]] = [(name, pa.string()) for name in (REQUEST, MODEL, PREDICTION)]
     fields.append((AT, INSTANT))
     fields += [(name, to_arrow(dtype)) for name, dtype in keys.items()]
