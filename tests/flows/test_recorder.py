@@ -352,7 +352,8 @@ def test_a_process_that_is_killed_loses_what_waits_and_tears_nothing(
     for turn in range(6):
         victim = process(tmp_path, lines.replace("TURN", str(turn)), stdout=subprocess.PIPE)
         assert victim.stdout is not None
-        for _ in range(chance.randrange(2, 60)):
+        wanted, said = chance.choice([0, 1, 30, 300]), victim.stdout.readline()
+        while int(said.split()[0]) < wanted:
             said = victim.stdout.readline()
         os.kill(victim.pid, signal.SIGKILL)
         said = victim.communicate()[0].splitlines()[-1:] or [said]
@@ -362,8 +363,8 @@ def test_a_process_that_is_killed_loses_what_waits_and_tears_nothing(
         assert rows >= written  # what it knew to be written is there
         assert set(found.values()) <= {2}  # an answer is there whole
         assert found == {f"{turn}/{number}": 2 for number in range(rows // 2)}  # and those before it, too
-    report = store.verify_log("model")
-    assert (report.compared > 1_000, report.causes) == (True, {})
+    report = store.verify_log("model", sample=100)
+    assert (report.compared, report.causes) == (300, {})
 
 
 def test_the_log_is_parquet_for_everybody(make: Callable[..., FeatureStore], tmp_path: Path) -> None:
