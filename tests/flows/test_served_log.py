@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gnomon import (
     Entity,
@@ -54,6 +56,7 @@ profile = FeatureView(
     schema=[Field("name", String), Field("limit", Decimal(10, 2)), Field("seen", Array(UnixTimestamp))],
 )
 ALL = LoggingConfig()
+KEYS = st.integers(0, 2)
 
 
 def model(*views: Any, rate: float = 1.0, **more: Any) -> FeatureService:
@@ -359,3 +362,46 @@ def test_a_project_that_was_torn_down_has_no_definitions(make: Callable[..., Fea
     store.apply(model(FeatureView(name="latest", entities=[user], source=pays, schema=[Field("id", String)])))
     with pytest.raises(RequestError, match="no version of the registry has all of these"):
         store.verify_log("model")
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["push", "offline", "file", "load", "again", "flush", "seal", "ask", "ask"]), KEYS),
+    min_size=1,
+    max_size=25,
+)
+
+
+@settings(max_examples=10, deadline=None)
+@given(steps=STEPS, full=st.booleans())
+def test_whatever_happens_all_that_was_served_is_what_history_gives(
+    steps: list[tuple[str, int]], full: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Events, corrections among them, files that land late, loads and requests, in any order."""
+    folder, clock = tmp_path_factory.mktemp("repo"), ManualClock(NOON)
+    profiles(folder, "a.parquet", (1, "Ada", -HOUR))
+    config = RepoConfig(project="p", repo_path=folder, online_store=Backend("memory"))
+    with FeatureStore(folder, config=config, clock=clock) as store:
+        store.apply(model(spend, latest, profile))
+        store.materialize_incremental()
+        for number, (step, key) in enumerate(steps, 1):
+            now = NOON + number * HOUR // 4
+            clock.set(now)
+            at = now - NOON - key * HOUR // 3
+            if step in ("push", "offline"):
+                to = "offline" if step == "offline" else "online_and_offline"
+                store.push("pays", events((key, number / 8, at, f"{number % 4}")), to=to)
+            elif step == "file":
+                profiles(folder, f"{number}.parquet", (key, f"name {number}", at), known=now)
+            elif step == "load":
+                store.materialize_incremental()
+            elif step == "again":
+                store.materialize(None, now, replace=True)
+            elif step == "flush":
+                store.recorder.flush()
+            elif step == "seal":
+                store.logs.log("pays").seal()
+            else:
+                asked = [{"user_id": key}, {"user_id": (key + 1) % 3}]
+                store.get_online_features("model", asked, full_feature_names=full)
+        report = store.verify_log("model")
+        assert (report.compared, report.causes) == (16 * sum(step == "ask" for step, _ in steps), {}), str(report)
