@@ -119,7 +119,7 @@ def test_rows_of_a_service_that_is_gone_are_erased_too(store: FeatureStore) -> N
     assert dict(store.erase({"user": "u"}).removed) == {f"served {names(store, 'kept')[0]}": 1}
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=max(10, settings.default.max_examples // 10), deadline=None)
 @given(
     asked=st.lists(st.tuples(st.sampled_from(["u", "v", None]), st.sampled_from(["s", "t"])), max_size=12),
     erased=st.fixed_dictionaries({}, optional={"user": st.sampled_from(["u", "v"])})

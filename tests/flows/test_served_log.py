@@ -371,7 +371,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=max(10, settings.default.max_examples // 10), deadline=None)
 @given(steps=STEPS, full=st.booleans())
 def test_whatever_happens_all_that_was_served_is_what_history_gives(
     steps: list[tuple[str, int]], full: bool, tmp_path_factory: pytest.TempPathFactory
