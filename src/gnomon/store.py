@@ -103,12 +103,13 @@ class FeatureStore:
 
     @cached_property
     def recorder(self) -> Recorder:
-        """What logs answers of feature services that say so; assign another, before the first request, to bound it."""
+        """What logs the answers of feature services that say so."""
         from gnomon.flows.loaded import Loads
-        from gnomon.flows.recorder import Recorder
+        from gnomon.flows.recorder import Recorder, Recording
 
         registry, project = self.registry, self.project
-        return Recorder(self._served_logs, lambda: Loads(registry, project))
+        recording = Recording.of(self.config.feature_server.get("feature_logging", {}))
+        return Recorder(self._served_logs, lambda: Loads(registry, project), recording)
 
     @cached_property
     def online(self) -> OnlineStore:

@@ -26,7 +26,7 @@ from waiting import until
 from gnomon import Entity, FeatureService, FeatureStore, FeatureView, Field, LoggingConfig, PushSource
 from gnomon.clock import ManualClock, to_micros
 from gnomon.config import SERVED, Backend, RepoConfig
-from gnomon.errors import BackendError, ConflictError, RequestError
+from gnomon.errors import BackendError, ConfigError, ConflictError
 from gnomon.flows.loaded import Loads
 from gnomon.flows.recorder import Ids, Recorder, Recording, ServedStats, new_id
 from gnomon.types import Array, Float64, Int64, String, UnixTimestamp
@@ -240,8 +240,20 @@ def test_what_came_with_the_request_is_kept_as_json(make: Callable[..., FeatureS
 @pytest.mark.parametrize("name", ["queue_rows", "queue_bytes", "batch_rows", "flush_interval", "close_wait"])
 @pytest.mark.parametrize("value", [0, -1, "many", True])
 def test_bounds_are_numbers_above_0(name: str, value: Any) -> None:
-    with pytest.raises(RequestError, match=f"{name} is {value!r}"):
+    with pytest.raises(ConfigError, match=f"{name} is {value!r}"):
         Recording(**{name: value})
+
+
+def test_bounds_are_read_from_the_configuration(tmp_path: Path) -> None:
+    told = "project: p\nfeature_server: {feature_logging: {enabled: true, queue_capacity: 5, flush_interval: 60}}"
+    (tmp_path / "feature_store.yaml").write_text(told)
+    with FeatureStore(tmp_path) as store:
+        assert store.recorder._recording == Recording(queue_rows=5, flush_interval=60)
+    with pytest.raises(ConfigError, match="feature_logging: unknown option 'queue_row'") as refused:
+        Recording.of({"queue_row": 5})
+    assert "did you mean 'queue_rows'?" in str(refused.value)
+    with pytest.raises(ConfigError, match="feature_logging is 5"):
+        Recording.of(5)
 
 
 def test_ids_are_uuids_that_sort_by_time() -> None:

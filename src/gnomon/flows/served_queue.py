@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 
-from gnomon.errors import RequestError
+from gnomon.errors import ConfigError, listing, nearest_hint
 from gnomon.flows.served_rows import Kept
 
 __all__ = ["Queue", "Recording", "ServedStats", "Waiting"]
+
+FEASTS = {"queue_capacity": "queue_rows", "flush_interval_secs": "flush_interval"}
+"""Feast's words for the same."""
+IGNORED = ("enabled", "write_to_disk_interval_secs", "emit_timeout_micro_secs")
+"""Feast's options without a meaning here: services say whether they are logged, and nothing waits for the queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +30,7 @@ class Recording:
         close_wait: closing tries for so many seconds to write what is left, where the log cannot be written.
 
     Raises:
-        RequestError: one of them is no number above 0.
+        ConfigError: one of them is no number above 0.
     """
 
     queue_rows: int = 100_000
@@ -37,7 +42,31 @@ class Recording:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
-                raise RequestError(f"{name} is {value!r}.", hint="write a number above 0.")
+                raise ConfigError(f"{name} is {value!r}.", hint="write a number above 0.")
+
+    @classmethod
+    def of(cls, given: object) -> Recording:
+        """What `feature_server: {feature_logging: {…}}` of a configuration says, in these words or Feast's.
+
+        Raises:
+            ConfigError: an option is unknown, or its value is not usable.
+
+        >>> Recording.of({"queue_capacity": 500, "flush_interval_secs": 5}) == Recording(
+        ...     queue_rows=500, flush_interval=5)
+        True
+        """
+        if not isinstance(given, Mapping):
+            raise ConfigError(f"feature_logging is {given!r}.", hint="write `feature_logging: {queue_rows: 100000}`.")
+        values = {FEASTS.get(str(name), str(name)): value for name, value in given.items() if name not in IGNORED}
+        known = [one.name for one in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise ConfigError(
+                    f"feature_logging: unknown option {name!r}.",
+                    instead=f"Known: {listing(known)}.",
+                    hint=nearest_hint(name, known, otherwise="leave it out."),
+                )
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
