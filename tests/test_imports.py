@@ -56,6 +56,7 @@ def test_exported_names_are_exactly_these() -> None:
         "GnomonError",
         "JsonFormat",
         "KafkaSource",
+        "LoggingConfig",
         "OnDemandFeatureView",
         "ProtoFormat",
         "PushSource",

@@ -8,6 +8,7 @@ from gnomon.core.windows import Window
 from gnomon.definitions import agg
 from gnomon.definitions.entities import Entity, Feature, Field
 from gnomon.definitions.formats import AvroFormat, JsonFormat, ProtoFormat
+from gnomon.definitions.logging import LoggingConfig
 from gnomon.definitions.on_demand import OnDemandFeatureView, RequestSource, on_demand_feature_view
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import FileSource, PushSource
@@ -33,6 +34,7 @@ __all__ = [
     "GnomonError",
     "JsonFormat",
     "KafkaSource",
+    "LoggingConfig",
     "OnDemandFeatureView",
     "ProtoFormat",
     "PushSource",

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gnomon.clock import Clock, SystemClock, to_micros
-from gnomon.config import ERASURES, REJECTED, RepoConfig, load
+from gnomon.config import ERASURES, REJECTED, SERVED, RepoConfig, load
 from gnomon.contracts import plugins
 from gnomon.contracts.engine import Engine
 from gnomon.contracts.keys import ApiKey, KeyStore
@@ -41,9 +41,12 @@ if TYPE_CHECKING:
     from gnomon.flows.lag import SourceLag
     from gnomon.flows.materialize import Loader, Progress, Report
     from gnomon.flows.read import OnlineResponse, Reader
+    from gnomon.flows.recorder import Recorder, ServedStats
+    from gnomon.flows.served_log import ServedLog
     from gnomon.flows.stream import Setting, StreamPosition, StreamReport
     from gnomon.flows.training import TrainingSet
     from gnomon.flows.verdicts import VerifyReport
+    from gnomon.flows.verify import Verifier
     from gnomon.plan.known_through import KnownThrough
     from gnomon.plan.lineage import Lineage
     from gnomon.plan.references import Features
@@ -108,6 +111,16 @@ class FeatureStore:
         """Where pushed events are kept."""
         made: Logs = self._make("logs", self.config.log.type, self.config.log.options)
         return made
+
+    @cached_property
+    def recorder(self) -> Recorder:
+        """What logs the answers of feature services that say so."""
+        from gnomon.flows.loaded import Loads
+        from gnomon.flows.recorder import Recorder, Recording
+
+        registry, project = self.registry, self.project
+        recording = Recording.of(self.config.feature_server.get("feature_logging", {}))
+        return Recorder(self._served_logs, lambda: Loads(registry, project), recording)
 
     @cached_property
     def online(self) -> OnlineStore:
@@ -334,11 +347,12 @@ class FeatureStore:
             clock=self.clock,
         )
 
-    def log_status(self, source: str | None = None) -> dict[str, LogStatus]:
+    def log_status(self, source: str | None = None, *, served: bool = False) -> dict[str, LogStatus]:
         """What the logs of pushed events hold: events, bytes, files, positions, from when to when.
 
         Args:
             source: only this source's; by default all, those of sources that are registered no more, too.
+            served: of served rows instead; `source` is a feature service then.
 
         Raises:
             NotRegistered: there is no such source, nor a log of that name.
@@ -346,13 +360,16 @@ class FeatureStore:
         """
         from gnomon.flows.keep import status_of_logs
 
+        if served:
+            return self._served_log().status(source)
         return status_of_logs(self.catalog(), self.logs, source)
 
-    def merge_log(self, source: str | None = None) -> dict[str, Merged]:
+    def merge_log(self, source: str | None = None, *, served: bool = False) -> dict[str, Merged]:
         """Put small files of logs together into larger ones; no event, position or known time changes.
 
         Args:
             source: only this source's; by default all.
+            served: of served rows instead; `source` is a feature service then.
 
         Raises:
             NotRegistered: there is no such source, nor a log of that name.
@@ -361,10 +378,12 @@ class FeatureStore:
         """
         from gnomon.flows.keep import merge_logs
 
+        if served:
+            return self._served_log().merge(source)
         return merge_logs(self.catalog(), self.logs, source)
 
     def trim_log(
-        self, source: str | None = None, before: Instant | None = None, *, force: bool = False
+        self, source: str | None = None, before: Instant | None = None, *, force: bool = False, served: bool = False
     ) -> tuple[TrimReport, ...]:
         """Let the oldest events of logs go, by whole files; none that a view's windows, or ttl, may still reach.
 
@@ -373,6 +392,7 @@ class FeatureStore:
             before: events go that happened and were known before this instant; by default those that are older than
                 `log: {retain: …}` says.
             force: pass over views that may need any event, however old: lifetime windows, rows without a ttl.
+            served: of served rows instead; `source` is a feature service then, and its `retain` the default.
 
         Raises:
             NotRegistered: there is no such push source.
@@ -384,10 +404,14 @@ class FeatureStore:
 
         limit = None if before is None else to_micros(before)
         retain = self.config.log_retain
+        if served:
+            return self._served_log().trim(self.clock, source, limit)
         return trim_logs(self.catalog(), self.logs, self.clock, source, before=limit, retain=retain, force=force)
 
     def erase(self, entity: Mapping[str, Any], sources: Sequence[str] | None = None) -> ErasureReport:
-        """Erase all that is kept of one entity: events in logs, rejected rows, rows online; and write down that it was.
+        """Erase all that is kept of one entity, and write down that it was.
+
+        Events in logs go, rejected rows, rows online, and rows that were served.
 
         Killed in the middle, it is completed by asking for it again. Files of batch sources are the user's own: the
         report says which have rows of the entity.
@@ -409,6 +433,7 @@ class FeatureStore:
             snapshot=self.snapshot(),
             engine=self.engine,
             logs=self.logs,
+            served=self._served_log(),
             online=None if self.config.online_store is None else self.online,
             rejects=self.repo_path / REJECTED,
             record=Erasures(self.repo_path / ERASURES),
@@ -508,16 +533,23 @@ class FeatureStore:
         full_feature_names: bool = False,
         known_through: bool = False,
         strict: bool = False,
+        request_id: str | None = None,
+        model_id: str | None = None,
+        prediction_id: str | None = None,
     ) -> OnlineResponse:
         """The features of some entities as of now, from the online store.
 
         Args:
-            features: references such as `profile:age`, or a service.
+            features: references such as `profile:age`, or a service. The answer to a service with a `logging_config` is
+                logged, if the request is drawn; `response.request_id` then says by which id.
             entity_rows: one dict of join keys per entity, or a dict of lists; beside these the values that on-demand
                 views take from the request.
             full_feature_names: name the answers `view__feature`.
             known_through: whether the response shall say what it was made of, as `as_known` of training sets takes it.
             strict: raise where an on-demand feature cannot be computed; by default it is null, and INVALID.
+            request_id: for the log, the request's id; whether it is drawn hangs on it alone. By default a new one.
+            model_id: for the log, which model asks.
+            prediction_id: for the log, which prediction it is for, to join labels by.
 
         Raises:
             RequestError: the question cannot be understood.
@@ -525,7 +557,42 @@ class FeatureStore:
             UnknownFeature: a view has no such feature.
             BackendError: the store cannot be read.
         """
-        return self.reader.read(self._current(), features, entity_rows, full_feature_names, known_through, strict)
+        snapshot, reader = self._current(), self.reader
+        service = features if isinstance(features, str) else getattr(features, "name", None)
+        if service is None or not self.recorder.following(snapshot).wants(service, request_id):
+            return reader.read(snapshot, features, entity_rows, full_feature_names, known_through, strict)
+        from gnomon.flows.recorder import Ids, new_id
+
+        response = reader.read(snapshot, features, entity_rows, full_feature_names, True, strict)
+        ids = Ids(new_id(response.at) if request_id is None else request_id, model_id, prediction_id)
+        self.recorder.keep(response, service, ids)
+        return response
+
+    def served(self, service: str, start: Instant | None = None, end: Instant | None = None) -> pa.Table:
+        """What was served of a feature service and logged: an entity a row, as of `event_timestamp`, in that order.
+
+        Args:
+            service: the service's name; or that of one of its logs, as `log_status(served=True)` names them.
+            start: answers of this instant or later.
+            end: answers of before this instant.
+
+        Raises:
+            NotRegistered: there is no such service, nor a log of one of that name.
+            RequestError: a column changed its type within this time.
+            BackendError: a log cannot be read, or what waits cannot be written.
+        """
+        return self.served_batches(service, start, end).read_all().sort_by("event_timestamp")
+
+    def served_batches(
+        self, service: str, start: Instant | None = None, end: Instant | None = None
+    ) -> pa.RecordBatchReader:
+        """The same rows as `served`, as they were written, batch by batch, however many there are."""
+        first = None if start is None else to_micros(start)
+        return self._served_log().rows(service, first, None if end is None else to_micros(end))
+
+    def served_stats(self) -> dict[str, ServedStats]:
+        """By service, how many rows to be logged wait, are written, or were dropped, in this process."""
+        return self.recorder.stats()
 
     def materialize(
         self,
@@ -604,7 +671,6 @@ class FeatureStore:
         """
         from gnomon.flows.responses import OnlineResponse
         from gnomon.flows.sampling import Sample, Sampler
-        from gnomon.flows.verify import Verifier
 
         parts: Any = {"snapshot": self._current(), "engine": self.engine, "logs": self.logs, "store": self.online}
         if answers is None:
@@ -617,8 +683,37 @@ class FeatureStore:
                     hint="pass what get_online_features(…, known_through=True) gave; features= picks what to sample.",
                 )
             drawn = Sample(responses=given)
-        verifier = Verifier(**parts, registry=self.registry, clock=self.clock, expires=self._rows_expire)
-        return verifier.verify(drawn.responses, drawn.unread)
+        return self._verifier().verify(drawn.responses, drawn.unread)
+
+    def verify_log(
+        self,
+        service: str,
+        start: Instant | None = None,
+        end: Instant | None = None,
+        *,
+        sample: int | None = None,
+        seed: int = 0,
+    ) -> VerifyReport:
+        """Make the logged answers of a feature service again from history, of what they knew, and compare them.
+
+        Args:
+            service: the service's name.
+            start: answers of this instant or later.
+            end: answers of before this instant.
+            sample: so many rows, drawn at random; all by default.
+            seed: another one draws others.
+
+        Raises:
+            NotRegistered: there is no such service, nor a log of one of that name.
+            RequestError: rows are of a view that no version of the registry has any more.
+            SourceError: a source cannot be read.
+            BackendError: a log cannot be read, or what waits cannot be written.
+        """
+        from gnomon.flows.verify_log import LogVerifier
+
+        first, last = (None if one is None else to_micros(one) for one in (start, end))
+        verifier = LogVerifier(served=self._served_log(), verifier=self._verifier())
+        return verifier.verify(service, first, last, sample, seed)
 
     def snapshot(self, version: int | None = None) -> Snapshot:
         """The project's definitions at a version, by default the newest.
@@ -763,7 +858,7 @@ class FeatureStore:
     def close(self) -> None:
         """Release files and connections; the store opens them again if it is used again."""
         self._fed = None
-        for name in ("reader", "online", "logs", "registry", "key_store", "engine"):
+        for name in ("recorder", "reader", "online", "logs", "registry", "key_store", "engine"):
             part = self.__dict__.pop(name, None)
             if part is not None and name != "reader":
                 part.close()
@@ -779,6 +874,31 @@ class FeatureStore:
         """Whether rows of the online store are gone after a time."""
         online = self.config.online_store
         return online is not None and bool(online.options.get("key_ttl_seconds"))
+
+    def _verifier(self) -> Verifier:
+        from gnomon.flows.verify import Verifier
+
+        return Verifier(
+            snapshot=self._current(),
+            registry=self.registry,
+            engine=self.engine,
+            store=self.online,
+            logs=self.logs,
+            clock=self.clock,
+            expires=self._rows_expire,
+        )
+
+    def _served_logs(self) -> Logs:
+        made: Logs = self._make("logs", "embedded", {"path": SERVED})
+        return made
+
+    def _served_log(self) -> ServedLog:
+        """The served-row log, with all in it that this process has to write."""
+        from gnomon.flows.served_log import ServedLog
+
+        if "recorder" in self.__dict__:
+            self.recorder.flush()
+        return ServedLog(self._served_logs(), self.catalog())
 
     def _feeder(self) -> Feeder | None:
         """What feeds the online store by the newest definitions; None where there is no such store."""

@@ -21,6 +21,7 @@ from gnomon import (
     FileSource,
     JsonFormat,
     KafkaSource,
+    LoggingConfig,
     OnDemandFeatureView,
     ProtoFormat,
     PushSource,
@@ -230,7 +231,11 @@ CHANGED: dict[type[Any], tuple[Any, dict[str, Any]]] = {
         },
     ),
     Code: (ON_DEMAND.code, {"place": "other:f", "hash": "other", "text": "def f(): ...", "parameters": ("mean",)}),
-    FeatureService: (SERVICE, {"name": "other", "features": (VIEW,), **ABOUT}),
+    FeatureService: (
+        SERVICE,
+        {"name": "other", "features": (VIEW,), "logging_config": LoggingConfig(sample_rate=0.5), **ABOUT},
+    ),
+    LoggingConfig: (LoggingConfig(), {"sample_rate": 0.1, "retain": "90d"}),
     Aggregation: (
         DECLINED,
         {

@@ -296,3 +296,25 @@ def test_causes_are_told_on_the_page() -> None:
 def test_what_is_no_answer_is_told(make: Callable[..., FeatureStore]) -> None:
     with pytest.raises(RequestError, match="which is no answer"):
         make(spend(), latest()).verify(["spend:count"])  # type: ignore[list-item]
+
+
+def test_answers_of_files_agree_after_later_loads(
+    make: Callable[..., FeatureStore], clock: ManualClock, tmp_path: Path
+) -> None:
+    """A later load brought rows that the answer could not have."""
+    old = FileSource(path="old.parquet", timestamp_field="at", created_timestamp_column="created")
+
+    def write(*rows: tuple[int, float, int, str]) -> None:
+        table = events(*rows)
+        pq.write_table(table.append_column("created", table["at"]), tmp_path / "old.parquet")
+
+    write((1, 1.0, -HOUR, "a"))
+    store = make(latest(old))
+    clock.set(NOON + 1)
+    store.materialize_incremental()
+    write((1, 1.0, -HOUR, "a"), (1, 2.0, 2, "b"))
+    clock.set(NOON + 3)
+    response = store.get_online_features(["latest:amount"], [{"user_id": 1}], known_through=True)
+    clock.set(NOON + 4)
+    store.materialize_incremental()
+    assert (store.verify(response).agreed, store.verify(response).lagging) == (1, 1)

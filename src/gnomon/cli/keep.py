@@ -36,51 +36,60 @@ def log(ctx: click.Context) -> None:
         _status(ctx.obj, None)
 
 
-@log.command(epilog=examples("gnomon log status payments"))
+_served = click.option("--served", is_flag=True, help="The logs of served rows; SOURCE is a feature service then.")
+
+
+@log.command(epilog=examples("gnomon log status payments", "gnomon log status --served"))
 @click.argument("source", required=False)
+@_served
 @click.pass_obj
-def status(run: Session, source: str | None) -> None:
+def status(run: Session, source: str | None, served: bool) -> None:
     """Show what logs hold: events, bytes, files, positions, from when to when."""
-    _status(run, source)
+    _status(run, source, served)
 
 
-@log.command(epilog=examples("gnomon log merge", "gnomon log merge payments"))
+@log.command(epilog=examples("gnomon log merge", "gnomon log merge payments", "gnomon log merge --served"))
 @click.argument("source", required=False)
+@_served
 @click.pass_obj
-def merge(run: Session, source: str | None) -> None:
+def merge(run: Session, source: str | None, served: bool) -> None:
     """Put small files of logs together into larger ones.
 
     Nothing changes but the files. Those that were merged stay for a day (log: merge_grace), for whoever is reading
     them; a later merge removes them.
     """
     with run.store() as store:
-        done = store.merge_log(source)
+        done = store.merge_log(source, served=served)
 
     def say() -> None:
         rows = ([name, one.files, one.into, one.removed] for name, one in done.items())
-        show.table(["SOURCE", "FILES MERGED", "INTO", "REMOVED"], rows, _NO_LOGS)
+        show.table([_head(served), "FILES MERGED", "INTO", "REMOVED"], rows, _nothing(served))
 
     show.answer(run, {name: asdict(one) for name, one in done.items()}, say)
 
 
-@log.command(epilog=examples("gnomon log trim", "gnomon log trim payments --before 2024-01-01 --yes"))
+@log.command(
+    epilog=examples("gnomon log trim", "gnomon log trim payments --before 2024-01-01 --yes", "gnomon log trim --served")
+)
 @click.argument("source", required=False)
+@_served
 @click.option("--before", metavar="INSTANT", help="Events go that happened and were known before it.")
 @click.option("--force", is_flag=True, help="Pass over views that may need any event, however old.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def trim(run: Session, source: str | None, before: str | None, force: bool, yes: bool) -> None:
+def trim(run: Session, source: str | None, served: bool, before: str | None, force: bool, yes: bool) -> None:
     """Let the oldest events of logs go.
 
-    Without --before, those that are older than log: {retain: …} says in feature_store.yaml. They go by whole files;
-    none that a view's windows, or ttl, may still reach.
+    Without --before, those that are older than log: {retain: …} says in feature_store.yaml; of served rows, than the
+    LoggingConfig of their service. They go by whole files; none that a view's windows, or ttl, may still reach.
     """
     with run.store() as store:
         if before is not None and not yes:
             show.confirm(f"Remove the events of {source!r} from before {before}, for good?")
-        reports = store.trim_log(source, before, force=force)
+        reports = store.trim_log(source, before, force=force, served=served)
     document = [one.to_dict() for one in reports]
-    show.answer(run, document, lambda: click.echo("\n".join(map(str, reports)) or _NO_LOGS))
+    nothing = "No service that is logged says how long its rows are kept." if served else _nothing(served)
+    show.answer(run, document, lambda: click.echo("\n".join(map(str, reports)) or nothing))
 
 
 @click.command(epilog=examples("gnomon erase user_id=7", "gnomon erase --list"))
@@ -122,16 +131,23 @@ def lag(run: Session, source: str | None) -> None:
 
 
 COMMANDS = (log, erase, lag)
-_NO_LOGS = "There is no push source, and no log."
 
 
-def _status(run: Session, source: str | None) -> None:
+def _head(served: bool) -> str:
+    return "LOG" if served else "SOURCE"
+
+
+def _nothing(served: bool) -> str:
+    return "There is no log of served rows." if served else "There is no push source, and no log."
+
+
+def _status(run: Session, source: str | None, served: bool = False) -> None:
     with run.store() as store:
-        found = store.log_status(source)
+        found = store.log_status(source, served=served)
 
     def say() -> None:
-        heads = ["SOURCE", "EVENTS", "BYTES", "FILES", "POSITIONS", "KNOWN", "HAPPENED"]
-        show.table(heads, (_status_row(name, one) for name, one in found.items()), _NO_LOGS)
+        heads = [_head(served), "EVENTS", "BYTES", "FILES", "POSITIONS", "KNOWN", "HAPPENED"]
+        show.table(heads, (_status_row(name, one) for name, one in found.items()), _nothing(served))
 
     show.answer(run, {name: _status_document(one) for name, one in found.items()}, say)
 

@@ -30,6 +30,8 @@ HOME = ".gnomon"
 """Where everything lives that the configuration gives no place to, inside the repo."""
 REJECTED = f"{HOME}/rejected"
 """Where rows are kept that were pushed and not right."""
+SERVED = f"{HOME}/served"
+"""Where rows are kept that were served: a log for each shape of a service's answers."""
 ERASURES = f"{HOME}/erasures"
 """Where it is written down that entities were erased: files that begin so."""
 

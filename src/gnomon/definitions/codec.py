@@ -23,6 +23,7 @@ from gnomon.core.windows import Window
 from gnomon.definitions.aggregations import Aggregation
 from gnomon.definitions.entities import Entity, Field
 from gnomon.definitions.formats import FORMATS
+from gnomon.definitions.logging import LoggingConfig
 from gnomon.definitions.on_demand import OnDemandFeatureView, RequestSource
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import FileSource, PushSource
@@ -42,7 +43,8 @@ NAMED: tuple[type[Any], ...] = (
     *(FeatureView, OnDemandFeatureView, FeatureService),
 )
 CLASSES: dict[str, type[Any]] = {
-    one.__name__: one for one in (*NAMED, *FORMATS, Aggregation, Code, Field, Projection, Window)
+    one.__name__: one
+    for one in (*NAMED, *FORMATS, Aggregation, Code, Field, LoggingConfig, Projection, Window)
 }
 
 

@@ -1,6 +1,6 @@
 """Erase: all that is kept of one entity goes, place by place, and that it went is written down.
 
-    written down that it begins → online rows → rejected rows → logs → written down that it is done
+    written down that it begins → online rows → rejected rows → logs → served rows → written down that it is done
 
 Files of batch sources are the user's own: the report says which still have rows of the entity, and how many.
 
@@ -36,6 +36,7 @@ from gnomon.flows.entity import entity_key
 from gnomon.flows.erasures import Erasures
 from gnomon.flows.ledgers import ledger_of
 from gnomon.flows.rejected import erase_rejected
+from gnomon.flows.served_log import ServedLog
 from gnomon.flows.tables import table_of
 from gnomon.plan.ledger import shape_of
 
@@ -65,7 +66,7 @@ class ErasureReport:
         id: the erasure's number in the record.
         join_keys: the names of the join keys.
         done: when it was done, µs.
-        removed: what went, by place: `log payments`, `rejected payments`, `online profile@1`.
+        removed: what went, by place: `log payments`, `rejected payments`, `online profile@1`, `served fraud@1f3a99c0`.
         left: files of batch sources that still have rows of the entity; they are the user's own, and untouched.
         notes: what the operator should know.
     """
@@ -103,6 +104,7 @@ class Eraser:
         snapshot: the definitions.
         engine: says which files sources have.
         logs: the logs.
+        served: the log of served rows.
         online: the online store; None where there is none.
         rejects: the folder of rejected rows.
         record: where it is written down.
@@ -113,6 +115,7 @@ class Eraser:
     snapshot: Snapshot
     engine: Engine
     logs: Logs
+    served: ServedLog
     online: OnlineStore | None
     rejects: Path
     record: Erasures
@@ -136,7 +139,8 @@ class Eraser:
         return Places(
             logs=tuple(sorted({*there, *pushed} & wanted)),
             rejected=tuple(sorted({*rejected} & wanted)),
-            views=tuple(view for _, view in sorted(catalog.views.items()) if _stands_on(view, wanted)),
+            views=(views := tuple(view for _, view in sorted(catalog.views.items()) if _stands_on(view, wanted))),
+            served=tuple(view.id for view in views) if sources else None,
             batches=tuple(_batches(catalog, wanted)),
         )
 
@@ -149,12 +153,14 @@ class Places:
         logs: names of logs.
         rejected: names of sources with rejected rows.
         views: views that may be online.
+        served: ids of views whose served rows may be of it; None for all there ever were.
         batches: sources of files.
     """
 
     logs: tuple[str, ...]
     rejected: tuple[str, ...]
     views: tuple[FeatureView, ...]
+    served: tuple[str, ...] | None
     batches: tuple[FileSource, ...]
 
 
@@ -227,6 +233,8 @@ def _removed(eraser: Eraser, places: Places, key: Mapping[str, Any]) -> Iterator
         yield f"rejected {name}", erase_rejected(eraser.rejects / name, key)
     for name in places.logs:
         yield f"log {name}", eraser.logs.log(name).erase(key).events
+    for name, count in eraser.served.erase(key, places.served):
+        yield f"served {name}", count
     yield from _removed_online(eraser, online)  # again: what was fed from a log until a moment ago
 
 

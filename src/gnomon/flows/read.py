@@ -278,7 +278,9 @@ class _Plan:
             parts.append(kind.of(snapshot.project, question, question.columns or (counting,), _encoder(question)))
         rows = tuple(part for part in parts if isinstance(part, _Part))
         order = {name: places[name] for name in meaning.order}
-        views = tuple(Of(one.view.id, one.columns, tuple(name for name, _ in one.features)) for one in questions)
+        views = tuple(
+            Of(one.view.id, one.columns, tuple(name for name, _ in one.features), one.view) for one in questions
+        )
         only_rows = rows if len(rows) == len(parts) else None
         return cls(snapshot, tuple(parts), order, key_types, owners, only_rows, views, request_time, meaning.unused)
 

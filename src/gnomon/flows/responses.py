@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gnomon.clock import from_micros
+from gnomon.definitions.views import FeatureView
 from gnomon.errors import RequestError
 from gnomon.plan.known_through import KnownThrough
 from gnomon.plan.questions import Through
@@ -155,11 +156,13 @@ class Of(NamedTuple):
         view: the view's id, `name@version`.
         columns: the response's columns that hold its join keys.
         features: the features asked of it.
+        definition: the view, resolved.
     """
 
     view: str
     columns: tuple[str, ...]
     features: tuple[str, ...]
+    definition: FeatureView
 
 
 class OnlineResponse:
@@ -179,6 +182,8 @@ class OnlineResponse:
         self._views = views
         self.at = at
         """As of which instant it is, µs."""
+        self.request_id: str | None = None
+        """The request's id, where it is logged."""
 
     def __len__(self) -> int:
         return len(next(iter(self._keys.values()), ()))

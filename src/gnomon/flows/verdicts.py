@@ -24,6 +24,7 @@ CAUSES: Mapping[Cause, str] = {
     "other version": "the definition changed since the load",
     "online-only": "events were pushed that no history has",
     "source changed": "files changed since they were loaded",
+    "events gone": "events of the log were trimmed or erased since",
     "disagreement": "none of these: online and history differ",
 }
 """Why an answer may be another than the one made again from history, and what that means."""

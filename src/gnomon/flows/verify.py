@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gnomon.clock import Clock
+from gnomon.clock import MAX_MICROS, Clock
 from gnomon.contracts.engine import Engine
 from gnomon.contracts.log import KNOWN, Logs
 from gnomon.contracts.online import OnlineStore
@@ -27,6 +27,7 @@ from gnomon.definitions.codec import stored_fingerprint
 from gnomon.definitions.sources import PushSource, file_sources
 from gnomon.definitions.views import FeatureView
 from gnomon.flows.feeds import feed_of
+from gnomon.flows.loaded import Loads, is_of_runs
 from gnomon.flows.responses import OnlineResponse, Status
 from gnomon.flows.served import Served, bounds_of, encoded_keys, raised, served
 from gnomon.flows.statuses import counting_inputs, of_rows, of_windows
@@ -40,6 +41,8 @@ __all__ = ["Verifier"]
 MOST_KEPT = 100
 """A report keeps so many answers that do not agree."""
 
+NANOS = 1_000
+"""So many ns are one µs."""
 COUNTING = ("count", "count_distinct", "approx_count_distinct")
 Ints = npt.NDArray[np.int64]
 
@@ -56,6 +59,7 @@ class Verifier:
         logs: what was pushed.
         clock: says what time it is.
         expires: whether the store lets rows expire.
+        past: whether the answers are of long ago, and what is online now says little about them.
     """
 
     snapshot: Snapshot
@@ -65,6 +69,7 @@ class Verifier:
     logs: Logs
     clock: Clock
     expires: bool = False
+    past: bool = False
 
     def verify(self, responses: Iterable[OnlineResponse], unread: tuple[str, ...] = ()) -> VerifyReport:
         """Hold answers against history.
@@ -78,10 +83,22 @@ class Verifier:
             NotRegistered: one is about a view that is no longer registered.
             SourceError: a source cannot be read.
         """
+        return self.verify_served(served(self.snapshot.catalog, responses), unread)
+
+    def verify_served(self, answered: Iterable[Served], unread: tuple[str, ...] = ()) -> VerifyReport:
+        """Hold answers against history, given view by view.
+
+        Args:
+            answered: answers about views, each once.
+            unread: views that could not be read.
+
+        Raises:
+            SourceError: a source cannot be read.
+        """
         verdicts: list[ViewVerdict] = []
         differences: list[Difference] = []
         questions = 0
-        for answers in served(self.snapshot.catalog, responses):
+        for answers in answered:
             one = _OneView(self, answers)
             verdicts.append(one.verdict())
             differences += one.differences()
@@ -134,13 +151,10 @@ class _OneView:
 
     def _through(self, answers: Served) -> Iterator[Through]:
         """Which rows each answer was made of; of a row view of files the registry says what was loaded."""
-        if answers.view.aggregations or isinstance(answers.view.source, PushSource):
+        if not is_of_runs(answers.view):
             return iter(answers.through)
-        runs = self._parts.registry.runs(self._parts.snapshot.project, answers.view.id)
-        whole = next((run for run in runs if run.start is None), None)
-        if whole is None:
-            return iter([NO_ROWS] * len(answers))
-        return iter([Through(end=whole.end, known=max(whole.end, whole.started))] * len(answers))
+        told = zip(answers.through, answers.at.tolist(), strict=True)
+        return (one if one.end is not None else self._loads.through(answers.view.id, at) for one, at in told)
 
     @cached_property
     def _groups(self) -> dict[Through, list[int]]:
@@ -280,21 +294,23 @@ class _OneView:
 
     def _cause(self, name: str, place: int) -> Cause:
         """Why an answer is not what history gives."""
-        if self._never[place] and not self._has_gaps:
+        if self._never[place] and not self._has_gaps(place):
             return "not loaded"
-        if self._other_version:
+        if self._other_version(place):
             return "other version"
         mark = self._mark
         if mark is not None and mark.online_only:
             return "online-only"
-        if self._source_changed:
+        if self._source_changed or (self._parts.past and self._landed_later(place)):
             return "source changed"
+        if self._lessened is not None and self._lessened >= self._answers.at[place]:
+            return "events gone"
         status = self._answers.statuses[name][place]
         if self._parts.expires and not self._view.aggregations and status is Status.NOT_FOUND:
             return "expired"
         if not self._view.aggregations and self._is_ahead(name, place):
             return "not loaded"
-        return "store lag" if self._has_gaps else "disagreement"
+        return "store lag" if self._has_gaps(place) else "disagreement"
 
     def _is_ahead(self, name: str, place: int) -> bool:
         """Whether rows are there already, and what says how far the table has got is not: a load was running."""
@@ -306,27 +322,46 @@ class _OneView:
         return feed_of(self._parts.snapshot.project, self._view, self._parts.engine, self._parts.store).mark()
 
     @cached_property
-    def _last_run(self) -> Run | None:
-        runs = self._parts.registry.runs(self._parts.snapshot.project, self._view.id)
-        return runs[0] if runs else None
+    def _loads(self) -> Loads:
+        return Loads(self._parts.registry, self._parts.snapshot.project)
 
-    @cached_property
-    def _has_gaps(self) -> bool:
+    def _run(self, place: int) -> Run | None:
+        """The last load that was done when an answer was given."""
+        return self._loads.last(self._view.id, int(self._answers.at[place]))
+
+    def _has_gaps(self, place: int) -> bool:
         """Whether a row view of files was last loaded of a span of time, with something left out before it."""
-        fed = self._view.aggregations or isinstance(self._view.source, PushSource)
-        return not fed and self._last_run is not None and self._last_run.start is not None
+        run = self._run(place) if is_of_runs(self._view) else None
+        return run is not None and run.start is not None
 
-    @cached_property
-    def _other_version(self) -> bool:
-        loaded = self._mark or self._last_run
+    def _other_version(self, place: int) -> bool:
+        loaded = (None if self._parts.past else self._mark) or self._run(place)
         return loaded is not None and loaded.fingerprint != stored_fingerprint(self._view)
 
     @cached_property
     def _source_changed(self) -> bool:
-        if self._last_run is None or not self._last_run.files:
+        newest = self._loads.last(self._view.id, MAX_MICROS)
+        if newest is None or not newest.files:
             return False
         files = [file for one in file_sources(self._view.source) for file in self._parts.engine.files(one)]
-        return self._last_run.files != tuple((one.path, one.size, one.modified) for one in files)
+        return newest.files != tuple((one.path, one.size, one.modified) for one in files)
+
+    def _landed_later(self, place: int) -> bool:
+        """Whether files are newer than the load an answer was made of, and do not say when rows were known."""
+        run = self._run(place)
+        return run is not None and self._newest_file > run.finished * NANOS
+
+    @cached_property
+    def _newest_file(self) -> int:
+        """When a file of rows without known times was last modified, ns."""
+        sources = (one for one in file_sources(self._view.source) if not one.created_timestamp_column)
+        return max((file.modified for one in sources for file in self._parts.engine.files(one)), default=-MAX_MICROS)
+
+    @cached_property
+    def _lessened(self) -> int | None:
+        """When events of the view's log were last trimmed or erased, µs."""
+        source = self._view.source
+        return self._parts.logs.log(source.name).status().lessened if isinstance(source, PushSource) else None
 
     def _behind(self, places: Sequence[int]) -> tuple[int, int]:
         """Of some answers that lag: how many events were stamped and not applied, and for how long, at most."""

@@ -13,8 +13,8 @@ from gnomon.errors import ConfigError, listing, nearest_hint
 
 __all__ = ["ServerSettings"]
 
-IGNORED = ("enabled", "type", "transformation_service_endpoint")
-"""Feast's options that have no meaning here."""
+IGNORED = ("enabled", "feature_logging", "type", "transformation_service_endpoint")
+"""Options that have no meaning here: Feast's own, and what bounds the served-row log, with a server or without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,260 @@
+"""Answers as rows of the served-row log, an entity a row; and what a row says of itself.
+
+All answers of one *shape*, that is of the same columns from the same definitions of views, stand in one log, whose name
+is the service's with a hash of the shape:
+
+    fraud_v1@1f3a99c0
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from gnomon.core.casting import cast_key
+from gnomon.definitions.base import duplicates
+from gnomon.definitions.codec import fingerprint
+from gnomon.definitions.logging import AT, DATA, KNEW, MODEL, PREDICTION, REQUEST, VERSION, VIEWS, columns_of
+from gnomon.flows.loaded import is_of_runs
+from gnomon.flows.responses import Answer, Asked, Of, OnlineResponse
+from gnomon.plan.known_through import KnownThrough
+from gnomon.plan.questions import Through
+from gnomon.types import FeatureType, to_arrow
+
+__all__ = [
+    "INSTANT",
+    "Ids",
+    "Kept",
+    "Shape",
+    "ViewPart",
+    "parts_said",
+    "rows_of",
+    "schema_of",
+    "tokens_of",
+    "tokens_read",
+]
+
+INSTANT = pa.timestamp("us", "UTC")
+
+Loaded = Callable[[str, int], Through]
+"""Which rows a row view of files had at an instant."""
+
+
+class Ids(NamedTuple):
+    """What a request goes by.
+
+    Args:
+        request: its id.
+        model: which model asked, in the caller's own words.
+        prediction: which prediction it was for; labels come back by it.
+    """
+
+    request: str
+    model: str | None = None
+    prediction: str | None = None
+
+
+class Kept(NamedTuple):
+    """An answer that is to be logged.
+
+    Args:
+        response: the answer, read with `known_through=True`.
+        ids: the request's.
+        version: the registry's version it was read in.
+    """
+
+    response: OnlineResponse
+    ids: Ids
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ViewPart:
+    """What a row says of one of its views.
+
+    Args:
+        view: the view's id.
+        fingerprint: its fingerprint.
+        keys: its join key → the row's column.
+        features: its feature → the row's column.
+    """
+
+    view: str
+    fingerprint: str
+    keys: Mapping[str, str]
+    features: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Shape:
+    """What answers have in common that go into one log.
+
+    Args:
+        log: the log's name.
+        schema: the columns of its rows.
+        views: what each row says of its views.
+        keys: join-key column → its type.
+        features: a feature's column → where it is in an answer.
+        parts: what each part of an answer is of.
+    """
+
+    log: str
+    schema: pa.Schema
+    views: str
+    keys: Mapping[str, FeatureType]
+    features: Mapping[str, Asked]
+    parts: tuple[Of, ...]
+
+    @classmethod
+    def of(cls, service: str, response: OnlineResponse) -> Shape:
+        """The shape of an answer."""
+        features = _named(response._views, response._order)
+        told = json.dumps([_told(number, of, features) for number, of in enumerate(response._views)])
+        schema = schema_of(response._key_types, features)
+        digest = hashlib.blake2b(f"{told}{schema}".encode(), digest_size=4).hexdigest()
+        return cls(
+            log=f"{service}@{digest}",
+            schema=schema,
+            views=told,
+            keys=response._key_types,
+            features=features,
+            parts=response._views,
+        )
+
+
+def rows_of(shape: Shape, kept: Sequence[Kept], loaded: Loaded) -> pa.Table:
+    """The rows of answers of one shape.
+
+    Args:
+        shape: the shape.
+        kept: the answers.
+        loaded: says what row views of files had.
+    """
+    counts = [len(one.response) for one in kept]
+
+    def each(values: Iterable[Any], dtype: pa.DataType) -> pa.Array:
+        """A column of which each answer has one value for all its rows."""
+        pairs = zip(values, counts, strict=True)
+        return pa.array([value for value, count in pairs for _ in range(count)], dtype)
+
+    columns = [each((one.ids.request for one in kept), pa.string())]
+    columns.append(each((one.ids.model or None for one in kept), pa.string()))
+    columns.append(each((one.ids.prediction or None for one in kept), pa.string()))
+    columns.append(each((one.response.at for one in kept), INSTANT))
+    for name, dtype in shape.keys.items():
+        given = chain.from_iterable(one.response._keys[name] for one in kept)
+        columns.append(pa.array([cast_key(value, dtype, name) for value in given], to_arrow(dtype)))
+    columns.append(pa.array(list(chain.from_iterable(_data(shape, one.response) for one in kept)), pa.string()))
+    for part, place, dtype, _ in shape.features.values():
+        answers = [one.response._answers[part] for one in kept]
+        columns += _feature(answers, place, dtype)
+    columns.append(each((shape.views for _ in kept), pa.string()))
+    columns.append(each((one.version for one in kept), pa.int64()))
+    columns.append(pa.array(list(chain.from_iterable(_tokens(shape, one.response, loaded) for one in kept))))
+    return pa.Table.from_arrays(columns, schema=shape.schema)
+
+
+def parts_said(views: str) -> list[ViewPart]:
+    """What a row says of its views."""
+    return [ViewPart(**one) for one in json.loads(views)]
+
+
+def tokens_of(views: Sequence[str], throughs: Sequence[Through]) -> str:
+    """What an answer knew of its views, as text.
+
+    A view that is used several times has a token for each use, and these stand one after the other.
+
+    >>> tokens_of(["a@1", "b@1"], [Through(position=1), Through(position=2)])
+    'through:a@1=p1,b@1=p2'
+    >>> tokens_of(["a@1", "a@1"], [Through(position=1), Through(position=2)])
+    'through:a@1=p1 through:a@1=p2'
+    """
+    rounds: list[dict[str, Through]] = [{}]
+    for view, through in zip(views, throughs, strict=True):
+        if (place := next((one for one in rounds if view not in one), None)) is None:
+            rounds.append(place := {})
+        place[view] = through
+    return " ".join(str(KnownThrough(one)) for one in rounds)
+
+
+def tokens_read(views: Sequence[str], text: str) -> list[Through]:
+    """The inverse of `tokens_of`.
+
+    Raises:
+        RequestError: the text is no such token, or lacks a view.
+    """
+    rounds = [KnownThrough.parse(one) for one in text.split(" ")]
+    seen: dict[str, int] = {}
+    found = []
+    for view in views:
+        number = seen[view] = seen.get(view, -1) + 1
+        found.append(rounds[number].views[view])
+    return found
+
+
+def _named(views: tuple[Of, ...], order: Mapping[str, Asked]) -> dict[str, Asked]:
+    """Each feature by the name it has in the log, however it was asked for."""
+    features = [views[one.part].features if one.part < len(views) else None for one in order.values()]
+    own = [name if some is None else some[one.place] for (name, one), some in zip(order.items(), features, strict=True)]
+    return dict(order) if duplicates(own) else dict(zip(own, order.values(), strict=True))
+
+
+def _told(number: int, of: Of, features: Mapping[str, Asked]) -> dict[str, Any]:
+    columns = {asked.place: name for name, asked in features.items() if asked.part == number}
+    keys = (one.name for one in of.definition.entity_columns)
+    return {
+        "view": of.view,
+        "fingerprint": fingerprint(of.definition),
+        "keys": dict(zip(keys, of.columns, strict=True)),
+        "features": {feature: columns[place] for place, feature in enumerate(of.features) if place in columns},
+    }
+
+
+def schema_of(keys: Mapping[str, FeatureType], features: Mapping[str, Asked]) -> pa.Schema:
+    """The columns of rows with these join keys and features."""
+    fields: list[tuple[str, pa.DataType]] = [(name, pa.string()) for name in (REQUEST, MODEL, PREDICTION)]
+    fields.append((AT, INSTANT))
+    fields += [(name, to_arrow(dtype)) for name, dtype in keys.items()]
+    fields.append((DATA, pa.string()))
+    for feature, asked in features.items():
+        kinds = (to_arrow(asked.dtype), pa.string(), INSTANT)
+        fields += zip(columns_of(feature), kinds, strict=True)
+    fields += [(VIEWS, pa.string()), (VERSION, pa.int64()), (KNEW, pa.string())]
+    return pa.schema(fields)
+
+
+def _feature(answers: Sequence[Answer], place: int, dtype: FeatureType) -> list[pa.Array]:
+    """The columns of a feature."""
+    values = chain.from_iterable(answer.values(place) for answer in answers)
+    statuses = chain.from_iterable(answer.statuses(place) for answer in answers)
+    instants = chain.from_iterable(answer.instants() for answer in answers)
+    return [
+        pa.array(list(values), to_arrow(dtype)),
+        pa.array(list(statuses), pa.string()),
+        pa.array(list(instants), INSTANT),
+    ]
+
+
+def _data(shape: Shape, response: OnlineResponse) -> Sequence[str | None]:
+    """Of each row of an answer, what came with the request beside the join keys."""
+    more = {name: values for name, values in response._keys.items() if name and name not in shape.keys}
+    if not more:
+        return [None] * len(response)
+    rows = zip(*more.values(), strict=True)
+    return [json.dumps(dict(zip(more, row, strict=True)), default=str, ensure_ascii=False) for row in rows]
+
+
+def _tokens(shape: Shape, response: OnlineResponse, loaded: Loaded) -> Iterable[str]:
+    """Of each row of an answer, what it knew."""
+    views, count = [of.view for of in shape.parts], len(response)
+    knew = [
+        [loaded(of.view, response.at)] * count if is_of_runs(of.definition) else answer.through or []
+        for of, answer in zip(shape.parts, response._answers, strict=False)
+    ]
+    return (tokens_of(views, row) for row in zip(*knew, strict=True))
