@@ -17,11 +17,11 @@ import gnomon.server
 from gnomon import FeatureStore
 from gnomon.clock import ManualClock, from_micros
 from gnomon.definitions.base import FrozenMap
+from gnomon.flows.recorder import Ids
 from gnomon.flows.responses import OnlineResponse
 from gnomon.server.access.contract import Caller, Scope
 from gnomon.server.lifespan import Behind
 from gnomon.server.problems import HttpError
-from gnomon.server.recording import Ids
 from gnomon.server.settings import ServerSettings
 
 ASKED = {"features": ["v:i"], "entities": {"user_id": [1]}}

@@ -43,8 +43,7 @@ NAMED: tuple[type[Any], ...] = (
     *(FeatureView, OnDemandFeatureView, FeatureService),
 )
 CLASSES: dict[str, type[Any]] = {
-    one.__name__: one
-    for one in (*NAMED, *FORMATS, Aggregation, Code, Field, LoggingConfig, Projection, Window)
+    one.__name__: one for one in (*NAMED, *FORMATS, Aggregation, Code, Field, LoggingConfig, Projection, Window)
 }
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
-
-from orjson import dumps
 
 from gnomon.server.context import Context
 from gnomon.server.hot.online import GET, POST, Online
 from gnomon.server.lifespan import Behind
-from gnomon.server.problems import HttpError, body_of
 from gnomon.server.upkeep import Upkeep
 
-__all__ = ["Server", "nothing_else"]
+__all__ = ["Server"]
 
 
 class Server:
@@ -24,12 +21,12 @@ class Server:
     Args:
         context: what its routes share.
         behind: the app that has all other routes.
-        closing: what is to be closed at the end.
+        closing: what is called at the end.
     """
 
-    def __init__(self, context: Context, behind: Any, closing: Callable[[], object] | None = None) -> None:
+    def __init__(self, context: Context, behind: Any, closing: Iterable[Callable[[], object]] = ()) -> None:
         self.context = context
-        self._online, self._behind, self._closing = Online(context), behind, closing
+        self._online, self._behind, self._closing = Online(context), behind, tuple(closing)
         self._upkeep = Upkeep(context)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -63,17 +60,6 @@ class Server:
         await self._upkeep.end()
         await behind.end()
         self._online.close()
-        if self._closing is not None:
-            self._closing()
+        for close in self._closing:
+            close()
         await send({"type": "lifespan.shutdown.complete"})
-
-
-async def nothing_else(scope: Any, receive: Any, send: Any) -> None:
-    """An app that has no route."""
-    if scope["type"] != "http":
-        return
-    told = body_of(HttpError(404, f"there is no {scope['path']}.", hint="see docs/serving.md for the routes."))
-    body = dumps(told)
-    fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 404, "headers": fields})
-    await send({"type": "http.response.body", "body": body})

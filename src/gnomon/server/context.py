@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from gnomon.contracts.registry import Snapshot
 from gnomon.server.access.contract import Access, Open
 from gnomon.server.metrics import Metrics, Quiet
-from gnomon.server.recording import Forgets, Recorder
+from gnomon.server.recording import Recorder
 from gnomon.server.settings import ServerSettings
 from gnomon.store import FeatureStore
 
@@ -61,6 +61,6 @@ class Context:
     store: FeatureStore
     settings: ServerSettings
     definitions: Definitions
+    recorder: Recorder
     access: Access = field(default_factory=Open)
     metrics: Metrics = field(default_factory=Quiet)
-    recorder: Recorder = field(default_factory=Forgets)

@@ -1,28 +1,13 @@
-"""Where answers go that somebody wants to look at later; by default nowhere."""
+"""Where answers go that somebody wants to look at later: by default into the store's served-row log."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from gnomon.flows.recorder import Ids
 from gnomon.flows.responses import OnlineResponse
 
-__all__ = ["Forgets", "Ids", "Recorder"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ids:
-    """What a request is called by those who sent it.
-
-    Args:
-        request: its own id, given by the caller or made here.
-        model: the model that asks; empty if it was not said.
-        prediction: what it asks for; empty if it was not said.
-    """
-
-    request: str
-    model: str = ""
-    prediction: str = ""
+__all__ = ["Ids", "Recorder"]
 
 
 class Recorder(Protocol):
@@ -35,14 +20,3 @@ class Recorder(Protocol):
     def keep(self, response: OnlineResponse, service: str, ids: Ids) -> None:
         """Keep an answer that was wanted, which says what it knew; never waits, never raises."""
         ...
-
-
-class Forgets:
-    """Keeps nothing."""
-
-    def wants(self, service: str, request_id: str) -> bool:
-        """As the contract says."""
-        return False
-
-    def keep(self, response: OnlineResponse, service: str, ids: Ids) -> None:
-        """As the contract says."""

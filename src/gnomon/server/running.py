@@ -7,14 +7,19 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 import gnomon.server
-from gnomon.errors import BackendError, ConfigError
+from gnomon.errors import BackendError
+from gnomon.server.access import of as access_of
+from gnomon.server.access.contract import Access
+from gnomon.server.metrics.run import RUN, RunFolder, counting
 from gnomon.server.protocol import Config, Limited
 from gnomon.server.settings import ServerSettings
 from gnomon.store import FeatureStore
@@ -25,7 +30,6 @@ TOLD = "GNOMON_SERVING"
 """The environment variable by which worker processes are told what they serve."""
 IDLE_SECONDS = 75
 """How long a connection may be without a request: longer than the proxies in front of servers keep theirs."""
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,7 @@ class Serving:
         ssl_certfile: the certificate.
         insecure: whether everybody may ask who reaches the address.
         log_level: which messages are printed.
+        folder: where the workers count together; None for one that counts alone.
     """
 
     repo: str
@@ -51,6 +56,7 @@ class Serving:
     ssl_certfile: str | None = None
     insecure: bool = False
     log_level: str = "warning"
+    folder: str | None = None
 
     def settings(self, store: FeatureStore) -> ServerSettings:
         """What the configuration says, with what was said here in its place."""
@@ -61,26 +67,28 @@ class Serving:
         """The app of one process, with a store of its own.
 
         Raises:
-            ConfigError: nobody could ask, or everybody could and that was not said.
+            ConfigError: nobody could ask.
         """
         if self.repo not in sys.path:
             sys.path.append(self.repo)  # where the repo's own aggregations are imported from
         store = FeatureStore(self.repo)
         settings = self.settings(store)
-        return gnomon.server.app(store, settings, self.access(store, settings), closing=store.close)
+        metrics = counting(store.repo_path, store.clock, None if self.folder is None else Path(self.folder))
 
-    def access(self, store: FeatureStore, settings: ServerSettings) -> Any:
+        def close() -> None:
+            metrics.close()
+            store.close()
+
+        access = self.access(store, settings)
+        return gnomon.server.app(store, settings, access, metrics=metrics, closing=close)
+
+    def access(self, store: FeatureStore, settings: ServerSettings) -> Access:
         """Who may ask.
 
         Raises:
-            ConfigError: nobody could ask, or everybody could and that was not said.
+            ConfigError: nobody could ask.
         """
-        if self.host not in LOOPBACK and not self.insecure:
-            raise ConfigError(
-                f"{self.host} is not loopback, and nothing says who may ask.",
-                hint="listen on 127.0.0.1; or let everybody in who reaches it: --insecure.",
-            )
-        return None
+        return access_of(store.config, store, self.host, self.insecure, settings)
 
 
 def worker() -> Any:
@@ -131,8 +139,9 @@ def serve(serving: Serving, ready: Callable[[str], object] = print) -> None:
             if not server.started:
                 raise BackendError("the server did not begin.", hint="see what it said above.")
             return
-        os.environ[TOLD] = json.dumps(asdict(serving))
-        Multiprocess(config, sockets=[listening]).run()
+        with closing(RunFolder(Path(serving.repo) / RUN)) as run:
+            os.environ[TOLD] = json.dumps(asdict(replace(serving, folder=str(run.path))))
+            Multiprocess(config, sockets=[listening]).run()
 
 
 def _listening(host: str, port: int) -> socket.socket:

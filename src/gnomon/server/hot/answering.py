@@ -27,6 +27,7 @@ from gnomon.server.recording import Ids
 
 __all__ = ["Answering", "Inquiry"]
 
+SAID = (b"x-model-id", b"x-prediction-id")
 MANY = 2_000
 """From so many entities on a request is answered in a thread: it takes milliseconds."""
 
@@ -56,8 +57,8 @@ class Inquiry:
     @property
     def ids(self) -> Ids:
         """What it is called, and by whom."""
-        model, prediction = (self.headers.get(name, b"") for name in (b"x-model-id", b"x-prediction-id"))
-        return Ids(request=self.id.decode(), model=model.decode("latin-1"), prediction=prediction.decode("latin-1"))
+        model, prediction = (self.headers.get(name, b"").decode("latin-1") for name in SAID)
+        return Ids(self.id.decode(), model or None, prediction or None)
 
 
 class Answering:
@@ -191,7 +192,8 @@ class Answering:
 def _key(asks: Inquiry) -> Hashable:
     """What the answers to one question have in common: all that their bytes depend on."""
     question = asks.question
-    entities = tuple((name, tuple(values)) for name, values in question.entities.items())
+    # 1, 1.0 and True are one key to a dict, and not to a reader.
+    entities = tuple((name, tuple(values), tuple(map(type, values))) for name, values in question.entities.items())
     return question.feature_service, question.full_feature_names, question.lean, asks.form, entities
 
 

@@ -10,7 +10,9 @@ from gnomon.clock import duration_text
 from gnomon.core.windows import words_of
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.codec import fingerprint
+from gnomon.definitions.on_demand import OnDemandFeatureView
 from gnomon.definitions.views import FeatureView
+from gnomon.plan.references import resolve
 
 __all__ = ["Wanted", "detailed", "listed"]
 
@@ -59,23 +61,23 @@ def listed(catalog: Catalog, wanted: Wanted) -> list[dict[str, Any]]:
     return [told for told in _all(catalog) if wanted.fits(told) and (of_service is None or told["name"] in of_service)]
 
 
-def detailed(catalog: Catalog, view: FeatureView, feature: str) -> dict[str, Any]:
+def detailed(catalog: Catalog, view: FeatureView | OnDemandFeatureView, feature: str) -> dict[str, Any]:
     """All there is to say of one feature."""
     name = f"{view.id}:{feature}"
     return {
-        **_told(view, feature),
-        **_computed(view, feature),
-        "ttl": duration_text(view.ttl) if view.ttl else None,
+        **(_told(view, feature) if isinstance(view, FeatureView) else _told_on_demand(catalog, view, feature)),
+        **(_computed(view, feature) if isinstance(view, FeatureView) else {}),
+        "ttl": duration_text(view.ttl) if isinstance(view, FeatureView) and view.ttl else None,
         "fingerprint": fingerprint(view),
         "services": [one.name for one in catalog.services.values() if name in _names_in(catalog, one.name)],
     }
 
 
 def _all(catalog: Catalog) -> Iterator[dict[str, Any]]:
-    views = catalog.views
-    for name in sorted(views):
-        for feature in views[name].feature_names:
-            yield _told(views[name], feature)
+    for _, view in sorted(catalog.views.items()):
+        yield from (_told(view, feature) for feature in view.feature_names)
+    for _, computed in sorted(catalog.on_demand_views.items()):
+        yield from (_told_on_demand(catalog, computed, feature) for feature in computed.feature_names)
 
 
 def _told(view: FeatureView, feature: str) -> dict[str, Any]:
@@ -91,6 +93,28 @@ def _told(view: FeatureView, feature: str) -> dict[str, Any]:
         "join_keys": list(view.join_keys),
         "source": view.source.name,
         "online": view.online,
+        "description": view.description,
+        "owner": view.owner,
+        "tags": dict(view.tags),
+    }
+
+
+def _told_on_demand(catalog: Catalog, view: OnDemandFeatureView, feature: str) -> dict[str, Any]:
+    """The same of a feature that is computed on demand: what it is about is what it is computed of."""
+    meaning = resolve(catalog, [f"{view.id}:{feature}"])
+    entities = (entity.name for part in meaning.views for entity in part.view.entities)
+    return {
+        "name": f"{view.id}:{feature}",
+        "feature": feature,
+        "view": view.name,
+        "version": view.version,
+        "kind": "on-demand",
+        "type": {one.name: str(one.dtype) for one in view.schema}[feature],
+        "entities": list(dict.fromkeys(entities)),
+        "join_keys": list(dict.fromkeys(column for part in meaning.views for column in part.columns)),
+        "request": [one.name for one in meaning.given],
+        "source": ", ".join(one.name for one in view.sources),
+        "online": True,
         "description": view.description,
         "owner": view.owner,
         "tags": dict(view.tags),

@@ -64,8 +64,9 @@ async def feature_lineage(
 async def one_feature(parts: Shared, name: str) -> Response:
     """One feature: `view:feature`, or `view@2:feature` for a version."""
     snapshot = parts.context.definitions.snapshot
-    (part,), _ = resolve(snapshot.catalog, [reference_of(snapshot.catalog, name)])
-    return Answer(detailed(snapshot.catalog, part.view, part.features[0][0]))
+    view, _, feature = reference_of(snapshot.catalog, name).partition(":")
+    resolve(snapshot.catalog, [f"{view}:{feature}"])
+    return Answer(detailed(snapshot.catalog, snapshot.catalog.any_view(view), feature))
 
 
 @router.post("/features", response_model=PlanDocument, openapi_extra=needs(Scope.MANAGE))

@@ -71,7 +71,7 @@ class FeatureDocument(BaseModel):
     feature: str
     view: str
     version: int
-    kind: Literal["row", "windowed"]
+    kind: Literal["row", "windowed", "on-demand"]
     type: str
     entities: list[str]
     join_keys: list[str]
