@@ -197,7 +197,9 @@ def test_clients_that_hang_up(server: HttpServer) -> None:
 def test_requests_one_behind_the_other_are_answered_in_order(server: HttpServer) -> None:
     asked = [{**ONE, "entities": {"user_id": [one]}} for one in (1, 2, 3)]
     wrong = b"POST /get-online-features HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n{"
-    answer = server.talk(b"".join([posted(asked[0]), posted(asked[1]), wrong, posted(asked[2], "connection: close")]))
+    answer = server.talk(
+        b"".join([posted(asked[0]), posted(asked[1]), wrong, posted(asked[2], "connection: close")]), shut=False
+    )
     assert statuses(answer) == [200, 200, 422, 200]
     values = [json.loads(part.partition(b"\r\n\r\n")[2])["results"][0]["values"] for part in split(answer)]
     assert values == [[1], [2], [3]]

@@ -51,7 +51,8 @@ def project(folder: Path, clock: Any = None) -> Iterator[FeatureStore]:
 
 def context_of(store: FeatureStore, **more: Any) -> Context:
     settings = more.pop("settings", None) or ServerSettings()
-    return Context(store=store, settings=settings, definitions=Definitions(store.snapshot), **more)
+    definitions = Definitions(store.snapshot)
+    return Context(store=store, settings=settings, definitions=definitions, recorder=store.recorder, **more)
 
 
 class Client:
