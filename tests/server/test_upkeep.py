@@ -16,6 +16,7 @@ from waiting import until
 import gnomon.server
 from gnomon import FeatureService, FeatureStore, FeatureView, Field, agg
 from gnomon.errors import BackendError
+from gnomon.server.context import Definitions
 from gnomon.server.settings import ServerSettings
 from gnomon.types import Int64
 
@@ -92,7 +93,7 @@ def test_a_registry_that_cannot_be_read_changes_nothing(repo: Path, caplog: pyte
             looked.append(1)
             raise BackendError("the registry is gone.") if len(looked) % 2 else KeyError("a defect")
 
-        app.context.definitions._read = gone
+        app.context.definitions._newest = gone
 
         async def run() -> None:
             app._upkeep.begin()
@@ -103,3 +104,29 @@ def test_a_registry_that_cannot_be_read_changes_nothing(repo: Path, caplog: pyte
         asyncio.run(run())
         assert app.context.definitions.snapshot.version > 0
     assert "the registry cannot be read, so what was known of it stays" in caplog.text
+
+
+def test_a_registry_that_has_not_moved_is_not_read_again(repo: Path) -> None:
+    read: list[int] = []
+    with FeatureStore(repo) as store:
+
+        def snapshot() -> Any:
+            read.append(1)
+            return store.snapshot()
+
+        definitions = Definitions(snapshot, lambda: tuple(store.history(1)))
+        assert not definitions.refresh()
+        assert not definitions.refresh()
+        assert len(read) == 1
+        service = FeatureService(name="another", features=[v[["i"]]])
+        store.apply([service])
+        assert definitions.refresh()
+        assert len(read) == 2
+        store.registry.forget(store.project)
+        store.apply([service])
+        while store.snapshot().version < definitions.snapshot.version:
+            owner = f"owner {store.snapshot().version}"
+            store.apply([FeatureService(name="another", features=[v[["i"]]], owner=owner)])
+        assert store.snapshot().version == definitions.snapshot.version
+        assert definitions.refresh()
+        assert definitions.snapshot.catalog == store.catalog()

@@ -66,7 +66,7 @@ def app(
     from gnomon.server.settings import ServerSettings
 
     settings = ServerSettings.of(store.config.feature_server) if settings is None else settings
-    definitions = Definitions(store.snapshot)
+    definitions = Definitions(store.snapshot, lambda: tuple(store.history(1)))
     counted = None if metrics is not None else _counting(store)
     context = Context(
         store=store,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from gnomon.contracts.registry import Snapshot
@@ -20,10 +20,12 @@ class Definitions:
 
     Args:
         read: gives the newest.
+        newest: gives what tells the newest from others, for less than reading it costs.
     """
 
-    def __init__(self, read: Callable[[], Snapshot]) -> None:
-        self._read = read
+    def __init__(self, read: Callable[[], Snapshot], newest: Callable[[], Hashable] | None = None) -> None:
+        self._read, self._newest = read, newest
+        self._seen = None if newest is None else newest()
         self.snapshot = read()
         self.before: list[Callable[[Snapshot], Callable[[], object]]] = []
         """What is made ready for new definitions while requests still go by the old: each gives what puts it in place,
@@ -35,8 +37,12 @@ class Definitions:
         Raises:
             BackendError: it cannot.
         """
+        seen = None if self._newest is None else self._newest()
+        if seen is not None and seen == self._seen:
+            return False
         found = self._read()
-        if found.version == self.snapshot.version:
+        self._seen = seen
+        if found.catalog == self.snapshot.catalog and found.version == self.snapshot.version:
             return False
         ready = [prepare(found) for prepare in self.before]
         self.snapshot = found
