@@ -12,7 +12,8 @@ import pytest
 from served import NOW, Client, context_of, event
 
 from gnomon import FeatureStore
-from gnomon.server.routes.tables import ARROW, JSON, PARQUET, Pieces
+from gnomon.server.routes.bodies import JSON
+from gnomon.server.routes.tables import ARROW, PARQUET, Pieces
 from gnomon.server.settings import ServerSettings
 
 FEATURES = ["profile:age", "spend:amount_sum_30d"]

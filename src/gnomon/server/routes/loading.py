@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from gnomon.clock import instant_text, to_micros
 from gnomon.definitions.catalog import Catalog
@@ -13,6 +13,7 @@ from gnomon.errors import RequestError
 from gnomon.server.access.contract import Caller, Scope
 from gnomon.server.jobs import Work
 from gnomon.server.routes.answers import Answer
+from gnomon.server.routes.bodies import document, takes
 from gnomon.server.routes.guard import Guarded, needs
 from gnomon.server.routes.parts import Asking, Parts, Shared
 from gnomon.server.routes.shapes import IncrementalRequest, JobDocument, JobList, LoadRequest
@@ -22,9 +23,12 @@ __all__ = ["router"]
 router = APIRouter(route_class=Guarded, tags=["loading"])
 
 
-@router.post("/materialize", status_code=202, response_model=JobDocument, openapi_extra=needs(Scope.MANAGE))
-async def materialize(parts: Shared, caller: Asking, asked: LoadRequest) -> Response:
+@router.post(
+    "/materialize", status_code=202, response_model=JobDocument, openapi_extra=needs(Scope.MANAGE, **takes(LoadRequest))
+)
+async def materialize(parts: Shared, caller: Asking, request: Request) -> Response:
     """Begin to load what happened or became known between two instants."""
+    asked = await document(parts, request, LoadRequest)
     context = parts.context
     store, catalog = context.store, context.definitions.snapshot.catalog
     views = _views(catalog, asked.feature_views, asked.version)
@@ -37,9 +41,15 @@ async def materialize(parts: Shared, caller: Asking, asked: LoadRequest) -> Resp
     return await _begun(parts, caller, "materialize", _asked(views, end, start, replace=asked.replace), work)
 
 
-@router.post("/materialize-incremental", status_code=202, response_model=JobDocument, openapi_extra=needs(Scope.MANAGE))
-async def materialize_incremental(parts: Shared, caller: Asking, asked: IncrementalRequest) -> Response:
+@router.post(
+    "/materialize-incremental",
+    status_code=202,
+    response_model=JobDocument,
+    openapi_extra=needs(Scope.MANAGE, **takes(IncrementalRequest)),
+)
+async def materialize_incremental(parts: Shared, caller: Asking, request: Request) -> Response:
     """Begin to load what happened or became known since each view's last load."""
+    asked = await document(parts, request, IncrementalRequest)
     context = parts.context
     store, catalog = context.store, context.definitions.snapshot.catalog
     views = _views(catalog, asked.feature_views, asked.version)

@@ -12,11 +12,10 @@ import pyarrow.parquet as pq
 from gnomon.errors import RequestError
 from gnomon.server.problems import HttpError
 
-__all__ = ["ARROW", "JSON", "PARQUET", "Pieces", "read_table", "too_many"]
+__all__ = ["ARROW", "PARQUET", "Pieces", "read_table", "too_many"]
 
 ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
-JSON = "application/json"
 
 _BROKEN = (pa.ArrowException, OSError, ValueError, KeyError, NotImplementedError)
 
