@@ -82,12 +82,14 @@ def _views(catalog: Catalog, names: list[str] | None, version: str | None) -> li
 
     Raises:
         NotRegistered: there is no such view.
-        RequestError: one is not online, or a version is asked of other than one view.
+        RequestError: none is named, one is not online, or a version is asked of other than one view.
     """
     if version is not None:
         if names is None or len(names) != 1 or "@" in names[0]:
             raise RequestError("version= goes with one view.", hint="feature_views: ['profile'], version: 'v2'.")
         names = [f"{names[0]}@{version.removeprefix('v')}"]
+    if names == []:
+        raise RequestError("feature_views is empty.", hint="name the views, or leave it out to load all of them.")
     views = None if names is None else [catalog.view(name) for name in names]
     for view in views or ():
         if not view.online:
