@@ -61,6 +61,12 @@ def test_each_route_needs_its_scope(keyed: Client, method: str, path: str, scope
     assert told == "no key."
 
 
+def test_events_are_shown_to_those_who_may_ask_why(keyed: Client) -> None:
+    path, read = "/features/spend:count_30d/lineage", {"authorization": "Bearer read"}
+    assert keyed.ask("GET", path, headers=read).status_code == 200
+    assert keyed.ask("GET", path, headers=read, params={"entity": "user_id=1"}).status_code == 403
+
+
 def test_each_route_is_in_that_list(shared: Client) -> None:
     document = shared.get("/openapi.json").json()["paths"]
     hot = {("POST", "/get-online-features"), ("GET", "/features/online/{entity}")}

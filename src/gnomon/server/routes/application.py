@@ -92,7 +92,8 @@ def _checks(context: Context) -> dict[str, Check]:
 
 async def _no_route(request: Request, wrong: Exception) -> Response:
     """No such path, or none with that method."""
-    return problem(told(wrong), request.scope["path"], request.state.request_id)
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    return problem(told(wrong), path, request.state.request_id)
 
 
 def _document(made: FastAPI) -> dict[str, Any]:

@@ -50,12 +50,15 @@ async def list_features(
 @router.get("/features/{name:path}/lineage", response_model=LineageDocument, openapi_extra=needs(Scope.READ))
 async def feature_lineage(
     parts: Shared,
+    request: Request,
     name: str,
     entity: EntityPairs,
     at: Annotated[str | None, Query(description="The instant of the value; by default now.")] = None,
     as_known: Annotated[str, Query(description="How much hindsight: `now`, `then`, an instant, a token.")] = "now",
 ) -> Response:
-    """What a feature comes from, and who uses it; with an entity, the events that its value is made of."""
+    """What a feature comes from, and who uses it; with an entity (scope `batch`), the events its value is made of."""
+    if entity:
+        parts.context.access.check(request.headers.raw, Scope.BATCH)  # as for explain, which shows the same events
     store = parts.context.store
     graph = await parts.hands.run(partial(store.get_lineage, name, keys_of(entity) if entity else None, at, as_known))
     return Answer(graph.to_dict())

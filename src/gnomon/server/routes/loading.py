@@ -38,7 +38,7 @@ async def materialize(parts: Shared, caller: Asking, request: Request) -> Respon
     if start is not None and start > end:
         raise RequestError(f"start_ts {asked.start_ts!r:.40} is after end_ts.", hint="swap them.")
     work: Work = lambda told: store.materialize(start, end, views, replace=asked.replace, progress=told)  # noqa: E731
-    return await _begun(parts, caller, "materialize", _asked(views, end, start, replace=asked.replace), work)
+    return await _begun(parts, request, caller, "materialize", _asked(views, end, start, replace=asked.replace), work)
 
 
 @router.post(
@@ -55,7 +55,7 @@ async def materialize_incremental(parts: Shared, caller: Asking, request: Reques
     views = _views(catalog, asked.feature_views, asked.version)
     end = store.clock.now() if asked.end_ts is None else to_micros(asked.end_ts)
     work: Work = lambda told: store.materialize_incremental(end, views, progress=told)  # noqa: E731
-    return await _begun(parts, caller, "materialize-incremental", _asked(views, end), work)
+    return await _begun(parts, request, caller, "materialize-incremental", _asked(views, end), work)
 
 
 @router.get("/jobs", response_model=JobList, openapi_extra=needs(Scope.MANAGE), tags=["jobs"])
@@ -71,10 +71,12 @@ async def one_job(parts: Shared, id: str) -> Response:  # noqa: A002 - the path 
     return Answer(job.to_dict())
 
 
-async def _begun(parts: Parts, caller: Caller, kind: str, asked: dict[str, Any], work: Work) -> Response:
-    by = caller.name or caller.id
+async def _begun(
+    parts: Parts, request: Request, caller: Caller, kind: str, asked: dict[str, Any], work: Work
+) -> Response:
+    by, root = caller.name or caller.id, request.scope.get("root_path", "")
     job = await parts.hands.run(partial(parts.jobs.start, kind, asked, work, by))
-    return Answer(job.to_dict(), status_code=202, headers={"location": f"/jobs/{job.id}"})
+    return Answer(job.to_dict(), status_code=202, headers={"location": f"{root}/jobs/{job.id}"})
 
 
 def _views(catalog: Catalog, names: list[str] | None, version: str | None) -> list[str] | None:
