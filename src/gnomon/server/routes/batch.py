@@ -23,7 +23,7 @@ from gnomon.server.routes.bodies import JSON, media_type_of, read, takes
 from gnomon.server.routes.guard import Guarded, needs
 from gnomon.server.routes.parts import Parts, Shared
 from gnomon.server.routes.shapes import BatchRequest, TrainingColumns
-from gnomon.server.routes.tables import ARROW, PARQUET, Pieces, read_table, too_many
+from gnomon.server.routes.tables import ARROW, PARQUET, Pieces, held, read_table, too_many
 
 __all__ = ["router"]
 
@@ -77,13 +77,14 @@ def _ask(parts: Parts, asked: BatchRequest, media_type: str, body: bytes, answer
     rows: Any = asked.entity_df if media_type == JSON else read_table(body, media_type, most)
     if media_type == JSON and (count := max(map(len, asked.entity_df.values()), default=0)) > most:
         raise too_many(count, most)
-    training = parts.context.store.get_historical_features(
-        rows,
-        _features(asked),
-        as_known=asked.as_known,
-        full_feature_names=asked.full_feature_names,
-        strict=asked.strict,
-    )
+    with held("a join key or an instant"):
+        training = parts.context.store.get_historical_features(
+            rows,
+            _features(asked),
+            as_known=asked.as_known,
+            full_feature_names=asked.full_feature_names,
+            strict=asked.strict,
+        )
     return _as_columns(training) if answer == JSON else Pieces(training.to_reader(), answer)
 
 
@@ -108,9 +109,11 @@ def _as_columns(training: TrainingSet) -> Response:
             hint=f"say accept: {ARROW}, or {PARQUET}.",
         )
     table = training.to_arrow()
-    columns = {
-        name: column.to_pylist() for name, column in zip(table.column_names, map(_plain, table.columns), strict=True)
-    }
+    with held("JSON"):
+        columns = {
+            name: column.to_pylist()
+            for name, column in zip(table.column_names, map(_plain, table.columns), strict=True)
+        }
     return Answer({"columns": columns, "metadata": dict(training.metadata)})
 
 
