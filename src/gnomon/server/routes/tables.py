@@ -49,7 +49,7 @@ def read_table(body: bytes, media_type: str, most: int) -> pa.Table:
 
 @contextmanager
 def held(what: str) -> Iterator[None]:
-    """Arrow has more types, and each more values, than others: what one of them cannot hold is an error of the caller's.
+    """Arrow has more types than others, and of each more values: what these cannot hold is an error of the caller's.
 
     Args:
         what: what is to hold the caller's values.
