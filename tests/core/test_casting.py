@@ -219,3 +219,21 @@ def test_texts_of_instants_are_read_at_once_as_they_are_one_by_one(texts: list[s
             cast_keys(column, UnixTimestamp)
         return
     assert cast_keys(column, UnixTimestamp).cast(pa.int64()).to_pylist() == one_by_one
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([2**62, None], pa.int64()).cast(pa.timestamp("s")),
+        pa.array([2**63 - 1, None], pa.int64()).cast(pa.timestamp("us")),
+        pa.array([1, None], pa.int64()).cast(pa.timestamp("us", "Nowhere/Zone")),
+        pa.array([2**31 - 1, None], pa.int32()).cast(pa.date32()),
+        pa.array([2**62, None], pa.duration("s")),
+        pa.array([b"0" * 16, None], pa.binary(16)).cast(pa.uuid()),
+    ],
+    ids=lambda column: str(column.type),
+)
+@pytest.mark.parametrize("dtype", [Int64, String])
+def test_values_that_python_does_not_have_are_no_keys(column, dtype):
+    with pytest.raises(RequestError, match="'user_id'"):
+        cast_keys(pa.chunked_array([column]), dtype, "user_id")

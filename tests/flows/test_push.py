@@ -189,6 +189,13 @@ def test_values_of_all_sorts_in_one_column_are_held_against_their_rows_alone(sto
     assert asked(store, hours(1)) == [(10.0, 10.0)]
 
 
+def test_a_rejected_row_is_kept_whatever_is_in_it(store: FeatureStore) -> None:
+    for odd in ({}, [{}], {"a": {}}):
+        report = store.push("payments", [event(user_id=odd, amount=[False, 0])], to="offline")
+        assert (report.appended, report.rejected) == (0, 1)
+        assert pq.read_table(report.rejected_file)["user_id"].to_pylist() == [str(odd)]
+
+
 @pytest.mark.parametrize("given", [[], {}, {name: [] for name in event()}])
 def test_no_events_are_no_mistake(store: FeatureStore, given: Any) -> None:
     report = store.push("payments", given)

@@ -66,6 +66,18 @@ def cast_keys(column: pa.ChunkedArray, dtype: FeatureType, name: str = "key") ->
     Raises:
         RequestError: as `cast_key`, naming the first bad row, counted from 0, and its value.
     """
+    try:
+        return _cast(column, dtype, name)
+    except (pa.ArrowException, OverflowError) as wrong:  # an instant that Python has not, a type Arrow only carries
+        raise RequestError(
+            f"join key {name!r} holds {column.type}, of which some value is no {dtype} without loss.",
+            instead=str(wrong).partition("\n")[0],
+            hint=f"make the column {dtype}.",
+            column=name,
+        ) from wrong
+
+
+def _cast(column: pa.ChunkedArray, dtype: FeatureType, name: str) -> pa.ChunkedArray:
     target, kind = to_arrow(dtype), column.type
     if kind == target:
         return column

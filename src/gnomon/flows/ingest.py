@@ -273,5 +273,17 @@ def _kept_aside(df: Any, given: Spine, reasons: Mapping[int, str], folder: Path)
     except OSError as wrong:
         raise BackendError(f"{folder} cannot be made.", instead=str(wrong), hint="is the repo writable?") from wrong
     with replacing(path) as scratch:
-        pq.write_table(table, scratch)
+        try:
+            pq.write_table(table, scratch)
+        except pa.ArrowNotImplementedError:  # there is nothing in a struct of nothing
+            pq.write_table(_with_texts(table), scratch)
     return str(path)
+
+
+def _with_texts(table: pa.Table) -> pa.Table:
+    """A table whose columns of lists and structs are texts."""
+    columns = {
+        name: [_text(one) for one in column.to_pylist()] if pa.types.is_nested(column.type) else column
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
+    return pa.table(columns)

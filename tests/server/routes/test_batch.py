@@ -12,7 +12,8 @@ import pytest
 from served import NOW, Client, context_of, event
 
 from gnomon import FeatureStore
-from gnomon.server.routes.tables import ARROW, JSON, PARQUET, Pieces
+from gnomon.server.routes.bodies import JSON
+from gnomon.server.routes.tables import ARROW, PARQUET, Pieces
 from gnomon.server.settings import ServerSettings
 
 FEATURES = ["profile:age", "spend:amount_sum_30d"]
@@ -199,3 +200,35 @@ def test_a_stream_is_made_no_faster_than_it_is_taken() -> None:
         assert made == number
     pieces.close()
     assert pieces.next() is None
+
+
+def stamp(value: int, unit: str, zone: str | None = None) -> pa.Array:
+    return pa.array([value, None], pa.int64()).cast(pa.timestamp(unit, zone))
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        stamp(1, "ns", "Asia/Tokyo"),
+        stamp(1, "us", "Nowhere/Zone"),
+        stamp(2**62, "s"),
+        stamp(-(2**63), "us"),
+        pa.array([2**31 - 1, None], pa.int32()).cast(pa.date32()),
+        pa.array([2**62, None], pa.duration("s")),
+        pa.array([{}, None], pa.struct([])),
+        pa.array([(1, 2, 3), None], pa.month_day_nano_interval()),
+        pa.array([b"\xff", None], pa.large_binary()),
+        pa.array([[1], None], pa.list_(pa.timestamp("ns"))),
+        pa.array([b"0" * 16, None], pa.binary(16)).cast(pa.uuid()),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_columns_of_all_kinds_are_answered_or_are_the_callers_matter(shared: Client, column: pa.Array) -> None:
+    for name in ("note", "user_id", "event_timestamp"):
+        columns: dict[str, Any] = {"user_id": [1, 2], "event_timestamp": pa.array([NOW] * 2), "note": [1, 2]}
+        asked: dict[str, Any] = {"content": stream_of(pa.table({**columns, name: column}))}
+        for accept in (JSON, ARROW, PARQUET):
+            asked |= {"headers": {"content-type": ARROW, "accept": accept}, "params": {"features": FEATURES[:1]}}
+            answer = shared.ask("POST", "/features/batch", **asked)
+            assert answer.status_code in (200, 400), answer.text
+            assert answer.status_code == 200 or accept != ARROW or name != "note"

@@ -61,6 +61,12 @@ def test_each_route_needs_its_scope(keyed: Client, method: str, path: str, scope
     assert told == "no key."
 
 
+def test_events_are_shown_to_those_who_may_ask_why(keyed: Client) -> None:
+    path, read = "/features/spend:count_30d/lineage", {"authorization": "Bearer read"}
+    assert keyed.ask("GET", path, headers=read).status_code == 200
+    assert keyed.ask("GET", path, headers=read, params={"entity": "user_id=1"}).status_code == 403
+
+
 def test_each_route_is_in_that_list(shared: Client) -> None:
     document = shared.get("/openapi.json").json()["paths"]
     hot = {("POST", "/get-online-features"), ("GET", "/features/online/{entity}")}
@@ -161,6 +167,7 @@ def test_who_is_cancelled_before_its_turn_is_not_served() -> None:
         second = asyncio.create_task(hands.run(lambda: done.append(2)))
         await asyncio.sleep(0)
         second.cancel()
+        await asyncio.wait([second])
         wait.set()
         await first
 
@@ -219,6 +226,45 @@ def test_paths_and_methods_that_are_not_there(shared: Client, method: str, path:
 def test_bodies_that_are_no_documents(shared: Client, path: str, body: bytes) -> None:
     answer = shared.ask("POST", path, content=body, headers={"content-type": "application/json"})
     assert answer.status_code in (400, 422), answer.text
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content-type": "application/json"}, 200),
+        ({"content-type": "Application/JSON; charset=utf-8"}, 200),
+        ({}, 200),
+        ({"content-type": "application/x-www-form-urlencoded"}, 200),  # curl -d
+        ({"content-type": "text/plain"}, 200),
+        ({"content-type": "text/csv"}, 415),
+        (
+            {"content-type": "application/json", "origin": "http://page.example"},
+            200,
+        ),  # a browser asks before it does so
+        ({"content-type": "text/plain", "origin": "http://page.example"}, 415),
+        ({"origin": "http://page.example"}, 415),
+    ],
+)
+def test_what_a_body_is_said_to_be(shared: Client, headers: dict[str, str], status: int) -> None:
+    body = b'{"definitions": [{"kind": "Entity", "name": "user_id", "value_type": "Int64"}], "dry_run": true}'
+    assert shared.ask("POST", "/features", content=body, headers=headers).status_code == status
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_document_is_read_alike_whether_it_is_small_or_large(shared: Client, size: int) -> None:
+    spaces, headers = b" " * size, {"content-type": "application/json"}
+    answer = shared.ask("POST", "/push", content=b'{"push_source_name": 7}' + spaces, headers=headers)
+    assert (answer.status_code, "valid string" in answer.text) == (422, True)
+    answer = shared.ask("POST", "/push", content=b'{"push_source_name":' + spaces, headers=headers)
+    assert (answer.status_code, "no JSON" in answer.text) == (400, True)
+
+
+def test_nan_is_taken_as_python_writes_it(client: Client, store: FeatureStore) -> None:
+    body = b'{"push_source_name": "payments", "df": {"user_id": [1], "amount": [NaN], "at": ["2024-01-19T00:00:00Z"]}}'
+    assert client.ask("POST", "/push", content=body).json()["appended"] == 1
+    asked = {"entity_df": {"user_id": [1], "event_timestamp": ["2024-01-20T00:00:00Z"]}}
+    told = client.post("/features/batch", {**asked, "features": ["spend:amount_sum_30d"]}).json()
+    assert told["columns"]["amount_sum_30d"] == ["NaN"]
 
 
 def test_requests_are_counted_by_route_and_status(store: FeatureStore, tmp_path: Any) -> None:

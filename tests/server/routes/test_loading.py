@@ -59,6 +59,7 @@ def test_another_worker_knows_of_it(client: Client, store: FeatureStore) -> None
     [
         ("/materialize", {"feature_views": ["profil"]}, 404, "no feature view named 'profil'"),
         ("/materialize", {"feature_views": ["profile"], "version": "v2"}, 404, "profile@2"),
+        ("/materialize", {"feature_views": []}, 400, "feature_views is empty"),
         ("/materialize", {"version": "v2"}, 400, "version= goes with one view"),
         ("/materialize", {"start_ts": "2024-01-02", "end_ts": "2024-01-01"}, 400, "after end_ts"),
         ("/materialize", {"start_ts": "yesterday"}, 400, "yesterday"),

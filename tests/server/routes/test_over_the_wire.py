@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from served import NOW, Client, context_of
 from starlette.applications import Starlette
 from starlette.responses import StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from waiting import until
 
 from gnomon import FeatureStore
@@ -136,3 +136,16 @@ def test_the_page_of_the_routes_needs_nothing_from_elsewhere(client: Client) -> 
         for path in ("/docs/assets/swagger-ui-bundle.js", "/docs/assets/swagger-ui.css", "/docs/assets/favicon.png"):
             assert path in page
             assert httpx.get(address + path).status_code == 200
+
+
+def test_the_app_in_an_app_of_somebody_else(client: Client) -> None:
+    own = Starlette(routes=[Mount("/features-of-ours", client.app)])
+    with serving(own) as address:
+        address += "/features-of-ours"
+        assert httpx.get(f"{address}/features").json()["total"] == 4
+        begun = httpx.post(f"{address}/materialize", json={"feature_views": ["profile"]})
+        job = httpx.get(address.removesuffix("/features-of-ours") + begun.headers["location"])
+        assert job.json()["id"] == begun.json()["id"]
+        assert '"/features-of-ours/docs/assets/swagger-ui.css"' in httpx.get(f"{address}/docs").text
+        assert httpx.get(f"{address}/docs/assets/swagger-ui.css").status_code == 200
+        assert isinstance(httpx.get(f"{address}/push").json(), str), "Feast's shape here, too"

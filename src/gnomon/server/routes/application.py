@@ -5,6 +5,7 @@ The pages at `/docs` need nothing from the internet.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -76,7 +77,7 @@ def app(context: Context) -> FastAPI:
 async def _lifespan(made: FastAPI) -> AsyncIterator[None]:
     yield
     parts: Parts = made.state.parts
-    await parts.hands.run(lambda: parts.jobs.close(parts.context.settings.drain.total_seconds()))
+    await asyncio.to_thread(parts.jobs.close, parts.context.settings.drain.total_seconds())
     parts.hands.close()
     parts.readiness.close()
 
@@ -92,7 +93,8 @@ def _checks(context: Context) -> dict[str, Check]:
 
 async def _no_route(request: Request, wrong: Exception) -> Response:
     """No such path, or none with that method."""
-    return problem(told(wrong), request.scope["path"], request.state.request_id)
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    return problem(told(wrong), path, request.state.request_id)
 
 
 def _document(made: FastAPI) -> dict[str, Any]:

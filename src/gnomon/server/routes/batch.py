@@ -6,15 +6,12 @@ lacks its end, by which readers see that it is not whole.
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated, Any
 
 import pyarrow as pa
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 from starlette.responses import StreamingResponse
 
 from gnomon.errors import RequestError
@@ -22,20 +19,18 @@ from gnomon.flows.training import TrainingSet
 from gnomon.server.access.contract import Scope
 from gnomon.server.problems import HttpError
 from gnomon.server.routes.answers import Answer
+from gnomon.server.routes.bodies import JSON, media_type_of, read, takes
 from gnomon.server.routes.guard import Guarded, needs
 from gnomon.server.routes.parts import Parts, Shared
 from gnomon.server.routes.shapes import BatchRequest, TrainingColumns
-from gnomon.server.routes.tables import ARROW, JSON, PARQUET, Pieces, read_table, too_many
+from gnomon.server.routes.tables import ARROW, PARQUET, Pieces, held, read_table, too_many
 
 __all__ = ["router"]
 
 MOST_JSON_ROWS = 10_000
 """An answer of more rows is too large for JSON."""
 BINARY = {"schema": {"type": "string", "format": "binary"}}
-BODY = {
-    "required": True,
-    "content": {JSON: {"schema": BatchRequest.model_json_schema()}, ARROW: BINARY, PARQUET: BINARY},
-}
+BODY = takes(BatchRequest, content={ARROW: BINARY, PARQUET: BINARY})
 
 router = APIRouter(route_class=Guarded, tags=["training"])
 
@@ -44,7 +39,7 @@ router = APIRouter(route_class=Guarded, tags=["training"])
     "/features/batch",
     response_model=TrainingColumns,
     responses={200: {"content": {ARROW: BINARY, PARQUET: BINARY}}},
-    openapi_extra=needs(Scope.BATCH, requestBody=BODY),
+    openapi_extra=needs(Scope.BATCH, **BODY),
 )
 async def batch_features(
     parts: Shared,
@@ -64,7 +59,7 @@ async def batch_features(
     answer = _answer_type(request, media_type)
     body = await request.body()
     if media_type == JSON:
-        asked = _read(body)
+        asked = await parts.hands.run(partial(read, body, BatchRequest))
     else:
         rest: dict[str, Any] = {"features": features or None, "feature_service": feature_service, "as_known": as_known}
         rest |= {"full_feature_names": full_feature_names, "strict": strict}
@@ -82,13 +77,14 @@ def _ask(parts: Parts, asked: BatchRequest, media_type: str, body: bytes, answer
     rows: Any = asked.entity_df if media_type == JSON else read_table(body, media_type, most)
     if media_type == JSON and (count := max(map(len, asked.entity_df.values()), default=0)) > most:
         raise too_many(count, most)
-    training = parts.context.store.get_historical_features(
-        rows,
-        _features(asked),
-        as_known=asked.as_known,
-        full_feature_names=asked.full_feature_names,
-        strict=asked.strict,
-    )
+    with held("a join key or an instant"):
+        training = parts.context.store.get_historical_features(
+            rows,
+            _features(asked),
+            as_known=asked.as_known,
+            full_feature_names=asked.full_feature_names,
+            strict=asked.strict,
+        )
     return _as_columns(training) if answer == JSON else Pieces(training.to_reader(), answer)
 
 
@@ -113,9 +109,11 @@ def _as_columns(training: TrainingSet) -> Response:
             hint=f"say accept: {ARROW}, or {PARQUET}.",
         )
     table = training.to_arrow()
-    columns = {
-        name: column.to_pylist() for name, column in zip(table.column_names, map(_plain, table.columns), strict=True)
-    }
+    with held("JSON"):
+        columns = {
+            name: column.to_pylist()
+            for name, column in zip(table.column_names, map(_plain, table.columns), strict=True)
+        }
     return Answer({"columns": columns, "metadata": dict(training.metadata)})
 
 
@@ -139,7 +137,7 @@ async def _streamed(parts: Parts, pieces: Pieces, first: bytes | None) -> AsyncI
 
 def _media_type(request: Request) -> str:
     """What the body is."""
-    said = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    said = media_type_of(request)
     if said in (JSON, ARROW, PARQUET):
         return said
     raise HttpError(415, f"content-type is {said!r:.80}.", hint=f"send {JSON}, {ARROW} or {PARQUET}.")
@@ -154,22 +152,3 @@ def _answer_type(request: Request, media_type: str) -> str:
     if {"*/*", "application/*", ""} & set(said):
         return media_type
     raise HttpError(406, f"accept is {', '.join(said)!r:.80}.", hint=f"take {JSON}, {ARROW} or {PARQUET}.")
-
-
-def _read(body: bytes) -> BatchRequest:
-    """The question in a JSON body."""
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as wrong:
-        raise HttpError(400, "the body is no JSON.", instead=str(wrong)[:200]) from None
-    if isinstance(document, dict) and isinstance(document.get("entity_df"), str):
-        raise RequestError(
-            "entity_df is a text: a path or a SQL query is not taken over HTTP, for it would be the server's own files "
-            "that it reads.",
-            hint=f"send the rows: a list per column; or as {ARROW} or {PARQUET}.",
-        )
-    try:
-        return BatchRequest.model_validate(document)
-    except ValidationError as wrong:
-        errors = [{**one, "loc": ("body", *one["loc"])} for one in wrong.errors(include_url=False)]
-        raise RequestValidationError(errors) from wrong

@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from gnomon.errors import RequestError
 from gnomon.plan.references import reference_of, resolve
 from gnomon.server.access.contract import Scope
 from gnomon.server.routes.answers import Answer
+from gnomon.server.routes.bodies import document, takes
 from gnomon.server.routes.catalog import Wanted, detailed, listed
 from gnomon.server.routes.guard import Guarded, needs
 from gnomon.server.routes.parts import Asking, Shared
@@ -41,7 +42,7 @@ async def list_features(
     """All features of all views, by name, page by page."""
     snapshot = parts.context.definitions.snapshot
     wanted = Wanted(view=view, entity=entity, service=service, owner=owner, tag=tag, online=online, search=search)
-    found = listed(snapshot.catalog, wanted)
+    found = await parts.hands.run(partial(listed, snapshot.catalog, wanted))
     page = found[offset : offset + limit]
     return Answer({"features": page, "total": len(found), "registry_version": snapshot.version})
 
@@ -49,12 +50,15 @@ async def list_features(
 @router.get("/features/{name:path}/lineage", response_model=LineageDocument, openapi_extra=needs(Scope.READ))
 async def feature_lineage(
     parts: Shared,
+    request: Request,
     name: str,
     entity: EntityPairs,
     at: Annotated[str | None, Query(description="The instant of the value; by default now.")] = None,
     as_known: Annotated[str, Query(description="How much hindsight: `now`, `then`, an instant, a token.")] = "now",
 ) -> Response:
-    """What a feature comes from, and who uses it; with an entity, the events that its value is made of."""
+    """What a feature comes from, and who uses it; with an entity (scope `batch`), the events its value is made of."""
+    if entity:
+        parts.context.access.check(request.headers.raw, Scope.BATCH)  # as for explain, which shows the same events
     store = parts.context.store
     graph = await parts.hands.run(partial(store.get_lineage, name, keys_of(entity) if entity else None, at, as_known))
     return Answer(graph.to_dict())
@@ -69,9 +73,10 @@ async def one_feature(parts: Shared, name: str) -> Response:
     return Answer(detailed(snapshot.catalog, snapshot.catalog.any_view(view), feature))
 
 
-@router.post("/features", response_model=PlanDocument, openapi_extra=needs(Scope.MANAGE))
-async def register_definitions(parts: Shared, caller: Asking, asked: RegisterRequest) -> Response:
+@router.post("/features", response_model=PlanDocument, openapi_extra=needs(Scope.MANAGE, **takes(RegisterRequest)))
+async def register_definitions(parts: Shared, caller: Asking, request: Request) -> Response:
     """Register definitions, as documents; with `dry_run`, say what that would change."""
+    asked = await document(parts, request, RegisterRequest)
     by = caller.name or caller.id or "http"
     plan = await parts.hands.run(
         partial(register, parts.context, asked.definitions, asked.expected_version, dry_run=asked.dry_run, by=by)

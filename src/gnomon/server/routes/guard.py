@@ -78,10 +78,9 @@ def _invalid(wrong: RequestValidationError) -> HttpError:
     errors = wrong.errors()
     first = errors[0]
     where = ".".join(str(one) for one in first["loc"])
-    what = "the body is no JSON" if first["type"] == "json_invalid" else f"{where}: {first['msg']}"
     instead = f"It is one of {len(errors)} things that do not fit." if len(errors) > 1 else None
-    status = 400 if first["type"] == "json_invalid" else 422
-    return HttpError(status, f"{what:.500}.", instead=instead, hint="GET /docs shows what the route takes.")
+    what = f"{where}: {first['msg']}"
+    return HttpError(422, f"{what:.500}.", instead=instead, hint="GET /docs shows what the route takes.")
 
 
 async def _with_body(request: Request, context: Context) -> Request:

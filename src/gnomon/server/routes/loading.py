@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from gnomon.clock import instant_text, to_micros
 from gnomon.definitions.catalog import Catalog
@@ -13,6 +13,7 @@ from gnomon.errors import RequestError
 from gnomon.server.access.contract import Caller, Scope
 from gnomon.server.jobs import Work
 from gnomon.server.routes.answers import Answer
+from gnomon.server.routes.bodies import document, takes
 from gnomon.server.routes.guard import Guarded, needs
 from gnomon.server.routes.parts import Asking, Parts, Shared
 from gnomon.server.routes.shapes import IncrementalRequest, JobDocument, JobList, LoadRequest
@@ -22,9 +23,12 @@ __all__ = ["router"]
 router = APIRouter(route_class=Guarded, tags=["loading"])
 
 
-@router.post("/materialize", status_code=202, response_model=JobDocument, openapi_extra=needs(Scope.MANAGE))
-async def materialize(parts: Shared, caller: Asking, asked: LoadRequest) -> Response:
+@router.post(
+    "/materialize", status_code=202, response_model=JobDocument, openapi_extra=needs(Scope.MANAGE, **takes(LoadRequest))
+)
+async def materialize(parts: Shared, caller: Asking, request: Request) -> Response:
     """Begin to load what happened or became known between two instants."""
+    asked = await document(parts, request, LoadRequest)
     context = parts.context
     store, catalog = context.store, context.definitions.snapshot.catalog
     views = _views(catalog, asked.feature_views, asked.version)
@@ -34,18 +38,24 @@ async def materialize(parts: Shared, caller: Asking, asked: LoadRequest) -> Resp
     if start is not None and start > end:
         raise RequestError(f"start_ts {asked.start_ts!r:.40} is after end_ts.", hint="swap them.")
     work: Work = lambda told: store.materialize(start, end, views, replace=asked.replace, progress=told)  # noqa: E731
-    return await _begun(parts, caller, "materialize", _asked(views, end, start, replace=asked.replace), work)
+    return await _begun(parts, request, caller, "materialize", _asked(views, end, start, replace=asked.replace), work)
 
 
-@router.post("/materialize-incremental", status_code=202, response_model=JobDocument, openapi_extra=needs(Scope.MANAGE))
-async def materialize_incremental(parts: Shared, caller: Asking, asked: IncrementalRequest) -> Response:
+@router.post(
+    "/materialize-incremental",
+    status_code=202,
+    response_model=JobDocument,
+    openapi_extra=needs(Scope.MANAGE, **takes(IncrementalRequest)),
+)
+async def materialize_incremental(parts: Shared, caller: Asking, request: Request) -> Response:
     """Begin to load what happened or became known since each view's last load."""
+    asked = await document(parts, request, IncrementalRequest)
     context = parts.context
     store, catalog = context.store, context.definitions.snapshot.catalog
     views = _views(catalog, asked.feature_views, asked.version)
     end = store.clock.now() if asked.end_ts is None else to_micros(asked.end_ts)
     work: Work = lambda told: store.materialize_incremental(end, views, progress=told)  # noqa: E731
-    return await _begun(parts, caller, "materialize-incremental", _asked(views, end), work)
+    return await _begun(parts, request, caller, "materialize-incremental", _asked(views, end), work)
 
 
 @router.get("/jobs", response_model=JobList, openapi_extra=needs(Scope.MANAGE), tags=["jobs"])
@@ -61,10 +71,12 @@ async def one_job(parts: Shared, id: str) -> Response:  # noqa: A002 - the path 
     return Answer(job.to_dict())
 
 
-async def _begun(parts: Parts, caller: Caller, kind: str, asked: dict[str, Any], work: Work) -> Response:
-    by = caller.name or caller.id
+async def _begun(
+    parts: Parts, request: Request, caller: Caller, kind: str, asked: dict[str, Any], work: Work
+) -> Response:
+    by, root = caller.name or caller.id, request.scope.get("root_path", "")
     job = await parts.hands.run(partial(parts.jobs.start, kind, asked, work, by))
-    return Answer(job.to_dict(), status_code=202, headers={"location": f"/jobs/{job.id}"})
+    return Answer(job.to_dict(), status_code=202, headers={"location": f"{root}/jobs/{job.id}"})
 
 
 def _views(catalog: Catalog, names: list[str] | None, version: str | None) -> list[str] | None:
@@ -72,12 +84,14 @@ def _views(catalog: Catalog, names: list[str] | None, version: str | None) -> li
 
     Raises:
         NotRegistered: there is no such view.
-        RequestError: one is not online, or a version is asked of other than one view.
+        RequestError: none is named, one is not online, or a version is asked of other than one view.
     """
     if version is not None:
         if names is None or len(names) != 1 or "@" in names[0]:
             raise RequestError("version= goes with one view.", hint="feature_views: ['profile'], version: 'v2'.")
         names = [f"{names[0]}@{version.removeprefix('v')}"]
+    if names == []:
+        raise RequestError("feature_views is empty.", hint="name the views, or leave it out to load all of them.")
     views = None if names is None else [catalog.view(name) for name in names]
     for view in views or ():
         if not view.online:

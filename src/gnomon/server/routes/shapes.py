@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from gnomon.errors import RequestError
 
 __all__ = [
     "BatchRequest",
@@ -54,6 +56,17 @@ class BatchRequest(BaseModel):
     as_known: AsKnown = Field("now", description="`now`, `then`, an instant, or the token of an online answer.")
     full_feature_names: bool = Field(False, description="Name the answers `view__feature`.")
     strict: bool = Field(False, description="An error where a value is more than its type can hold.")
+
+    @field_validator("entity_df", mode="before")
+    @classmethod
+    def _no_text(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            raise RequestError(
+                "entity_df is a text: a path or a SQL query is not taken over HTTP, for it would be the server's own "
+                "files that it reads.",
+                hint="send the rows: a list per column, an Arrow stream or a Parquet file.",
+            )
+        return given
 
 
 class TrainingColumns(BaseModel):

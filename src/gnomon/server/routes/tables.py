@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -12,11 +13,10 @@ import pyarrow.parquet as pq
 from gnomon.errors import RequestError
 from gnomon.server.problems import HttpError
 
-__all__ = ["ARROW", "JSON", "PARQUET", "Pieces", "read_table", "too_many"]
+__all__ = ["ARROW", "PARQUET", "Pieces", "held", "read_table", "too_many"]
 
 ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
-JSON = "application/json"
 
 _BROKEN = (pa.ArrowException, OSError, ValueError, KeyError, NotImplementedError)
 
@@ -45,6 +45,26 @@ def read_table(body: bytes, media_type: str, most: int) -> pa.Table:
             hint="write it with pyarrow: pa.ipc.new_stream(…), or pq.write_table(…).",
         ) from wrong
     return table
+
+
+@contextmanager
+def held(what: str) -> Iterator[None]:
+    """Arrow has more types than others, and of each more values: what these cannot hold is an error of the caller's.
+
+    Args:
+        what: what is to hold the caller's values.
+
+    Raises:
+        RequestError: it cannot.
+    """
+    try:
+        yield
+    except (pa.ArrowException, OverflowError) as wrong:
+        raise RequestError(
+            f"a column cannot be {what}.",
+            instead=str(wrong).partition("\n")[0][:200],
+            hint="leave the column out, give it another type, or ask for another form.",
+        ) from wrong
 
 
 def too_many(rows: int, most: int) -> HttpError:
@@ -99,11 +119,13 @@ class Pieces:
 
 def _written(reader: pa.RecordBatchReader, media_type: str) -> Iterator[bytes]:
     sink = _Sink()
-    writer: Any = (
-        pq.ParquetWriter(sink, reader.schema) if media_type == PARQUET else pa.ipc.new_stream(sink, reader.schema)
-    )
+    with held(media_type):
+        writer: Any = (
+            pq.ParquetWriter(sink, reader.schema) if media_type == PARQUET else pa.ipc.new_stream(sink, reader.schema)
+        )
     for batch in reader:
-        writer.write_batch(batch)
+        with held(media_type):
+            writer.write_batch(batch)
         if piece := sink.taken():
             yield piece
     writer.close()

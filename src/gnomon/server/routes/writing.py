@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from gnomon.definitions.sources import PushSource
 from gnomon.definitions.views import FeatureView
@@ -13,6 +13,7 @@ from gnomon.errors import RequestError, listing
 from gnomon.flows.ingest import PushReport
 from gnomon.server.access.contract import Scope
 from gnomon.server.routes.answers import Answer
+from gnomon.server.routes.bodies import document, takes
 from gnomon.server.routes.guard import Guarded, needs
 from gnomon.server.routes.parts import Parts, Shared
 from gnomon.server.routes.shapes import Columns, PushDocument, PushRequest, WriteRequest
@@ -25,21 +26,25 @@ INSTANT, CREATED = "event_timestamp", "created"
 router = APIRouter(route_class=Guarded, tags=["writing"])
 
 
-@router.post("/push", response_model=PushDocument, openapi_extra=needs(Scope.WRITE))
-async def push(parts: Shared, asked: PushRequest) -> Response:
+@router.post("/push", response_model=PushDocument, openapi_extra=needs(Scope.WRITE, **takes(PushRequest)))
+async def push(parts: Shared, request: Request) -> Response:
     """Append events to a push source's log, and feed what is online from it. Rows that do not fit are told of.
 
     A push of which no row fits is an error.
     """
+    asked = await document(parts, request, PushRequest)
     if (asked.df is None) == (asked.events is None):
         raise RequestError("say which events are pushed, once.", hint="pass df, a list per column; or events, a list.")
     events: Any = asked.df if asked.events is None else asked.events
     return await _pushed(parts, asked.push_source_name, events, asked.to, asked.offsets)
 
 
-@router.post("/write-to-online-store", response_model=PushDocument, openapi_extra=needs(Scope.WRITE))
-async def write_to_online_store(parts: Shared, asked: WriteRequest) -> Response:
+@router.post(
+    "/write-to-online-store", response_model=PushDocument, openapi_extra=needs(Scope.WRITE, **takes(WriteRequest))
+)
+async def write_to_online_store(parts: Shared, request: Request) -> Response:
     """Write rows of a view, by pushing them to the push source that it stands on."""
+    asked = await document(parts, request, WriteRequest)
     view = parts.context.definitions.snapshot.catalog.view(asked.feature_view_name)
     source = view.source
     if not isinstance(source, PushSource):
