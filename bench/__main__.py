@@ -20,6 +20,7 @@ GROUPS = (
     "looks",
     "streams",
     "ledgers",
+    "access",
     "startup",
 )
 WHEN_NAMED = ("feast", "any_size", "many_events", "serving")

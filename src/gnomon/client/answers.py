@@ -182,7 +182,9 @@ class HistoricalFeatures:
         needs_pyarrow()
         import pyarrow as pa
 
-        return pa.table(dict(self.columns or {})) if self.table is None else self.table
+        if self.table is not None:
+            return self.table
+        return pa.table({name: _with_floats(column) for name, column in (self.columns or {}).items()})
 
     def to_df(self) -> pd.DataFrame:
         """The same as a pandas frame.
@@ -190,7 +192,10 @@ class HistoricalFeatures:
         Raises:
             MissingExtra: pandas is not installed.
         """
-        return _frame(self.columns or {}) if self.table is None else self.table.to_pandas()
+        if self.table is not None:
+            frame: pd.DataFrame = self.table.to_pandas()
+            return frame
+        return _frame({name: _with_floats(column) for name, column in (self.columns or {}).items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,6 +124,7 @@ class TestARealProvider:
                 access.refresh()
             access.check(bearer(before), Scope.READ)
             provider.start()
+            clock.advance("10s")
             access.refresh()
             assert refusal(access, before).status == 401, "the key that signed it is gone"
             access.check(bearer(provider.token("ann", groups=["gnomon:read"])), Scope.READ)

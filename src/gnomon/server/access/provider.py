@@ -71,7 +71,7 @@ class Provider:
         try:
             found = self._read()
         except (OSError, ValueError, HTTPException, RecursionError) as error:
-            self._looked = None  # so that the next look comes soon
+            self._wanted = True  # the next look comes soon, and not at once: it may take long to fail, too
             url = self._settings.auth_discovery_url
             raise BackendError(
                 f"the identity provider at {url} does not tell its keys: {error}.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from threading import Lock
 from typing import Any, TypeVar
 
 from gnomon.clock import micros_of
@@ -42,6 +43,7 @@ class Tokens:
         self._leeway = micros_of(settings.leeway)
         self._verified: dict[bytes, Grant] = {}
         self._rates: dict[str, Rate] = {}
+        self._lock = Lock()
 
     def of(self, credential: bytes, now: int) -> Grant:
         """What the token's owner may do."""
@@ -49,8 +51,10 @@ class Tokens:
         found = self._verified.get(digest)
         if found is not None and found.expires is not None and now < found.expires:
             return found
-        grant = self._grant(self._claims(credential), now)
-        _remember(self._verified, digest, grant)
+        claims = self._claims(credential)
+        with self._lock:  # routes may be answered in threads
+            grant = self._grant(claims, now)
+            _remember(self._verified, digest, grant)
         return grant
 
     def refresh(self, now: int) -> None:
