@@ -20,6 +20,7 @@ GROUPS = (
     "looks",
     "streams",
     "ledgers",
+    "served",
     "startup",
 )
 WHEN_NAMED = ("feast", "any_size", "many_events")
