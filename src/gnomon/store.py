@@ -781,7 +781,7 @@ class FeatureStore:
     def close(self) -> None:
         """Release files and connections; the store opens them again if it is used again."""
         self._fed = None
-        for name in ("recorder", "_reader", "online", "logs", "registry", "engine"):
+        for name in ("recorder", "_reader", "_served_kept", "online", "logs", "registry", "engine"):
             part = self.__dict__.pop(name, None)
             if part is not None and name != "_reader":
                 part.close()
@@ -821,13 +821,18 @@ class FeatureStore:
         made: Logs = self._make("logs", "embedded", {"path": SERVED})
         return made
 
+    @cached_property
+    def _served_kept(self) -> Logs:
+        """Those that are read and kept in order; the recorder has its own, which a fork opens anew."""
+        return self._served_logs()
+
     def _served_log(self) -> ServedLog:
         """The served-row log, with all in it that this process has to write."""
         from gnomon.flows.served_log import ServedLog
 
         if "recorder" in self.__dict__:
             self.recorder.flush()
-        return ServedLog(self._served_logs(), self.catalog())
+        return ServedLog(self._served_kept, self.catalog())
 
     def _feeder(self) -> Feeder | None:
         """What feeds the online store by the newest definitions; None where there is no such store."""

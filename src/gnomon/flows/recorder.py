@@ -254,6 +254,8 @@ def _after_in_child() -> None:
     """What waited is the parent's to write."""
     _held.clear()
     for one in list(_recorders):
+        if one._logs is not None:
+            one._logs.close()  # the child's own copies of what is open; nobody was writing
         one._begin()
 
 
