@@ -21,6 +21,7 @@ GROUPS = (
     "streams",
     "ledgers",
     "access",
+    "recording",
     "startup",
 )
 WHEN_NAMED = ("feast", "any_size", "many_events", "serving")

@@ -557,6 +557,8 @@ class FeatureStore:
             UnknownFeature: a view has no such feature.
             BackendError: the store cannot be read.
         """
+        if not (request_id is None and model_id is None and prediction_id is None):
+            _check_texts(request_id=request_id, model_id=model_id, prediction_id=prediction_id)
         snapshot, reader = self._current(), self.reader
         service = features if isinstance(features, str) else getattr(features, "name", None)
         if service is None or not self.recorder.following(snapshot).wants(service, request_id):
@@ -858,7 +860,7 @@ class FeatureStore:
     def close(self) -> None:
         """Release files and connections; the store opens them again if it is used again."""
         self._fed = None
-        for name in ("recorder", "reader", "online", "logs", "registry", "key_store", "engine"):
+        for name in ("recorder", "reader", "_served_kept", "online", "logs", "registry", "key_store", "engine"):
             part = self.__dict__.pop(name, None)
             if part is not None and name != "reader":
                 part.close()
@@ -892,13 +894,18 @@ class FeatureStore:
         made: Logs = self._make("logs", "embedded", {"path": SERVED})
         return made
 
+    @cached_property
+    def _served_kept(self) -> Logs:
+        """Those that are read and kept in order; the recorder has its own, which a fork opens anew."""
+        return self._served_logs()
+
     def _served_log(self) -> ServedLog:
         """The served-row log, with all in it that this process has to write."""
         from gnomon.flows.served_log import ServedLog
 
         if "recorder" in self.__dict__:
             self.recorder.flush()
-        return ServedLog(self._served_logs(), self.catalog())
+        return ServedLog(self._served_kept, self.catalog())
 
     def _feeder(self) -> Feeder | None:
         """What feeds the online store by the newest definitions; None where there is no such store."""
@@ -982,6 +989,13 @@ def _named(found: Mapping[str, Named], name: str, kind: str) -> Named:
     if name not in found:
         raise NotRegistered(kind=kind, name=name, known=found)
     return found[name]
+
+
+def _check_texts(**ids: object) -> None:
+    """What a request goes by are texts."""
+    for name, given in ids.items():
+        if given is not None and not isinstance(given, str):
+            raise RequestError(f"{name} is {given!r:.80}.", hint=f"{name} is a text: {name}={str(given)!r:.80}.")
 
 
 def _login_name() -> str:

@@ -29,6 +29,7 @@ from gnomon.config import SERVED, Backend, RepoConfig
 from gnomon.errors import BackendError, ConfigError, ConflictError
 from gnomon.flows.loaded import Loads
 from gnomon.flows.recorder import Ids, Recorder, Recording, ServedStats, new_id
+from gnomon.flows.responses import Of
 from gnomon.types import Array, Float64, Int64, String, UnixTimestamp
 
 NOON = to_micros("2024-01-01T12:00:00Z")
@@ -387,3 +388,15 @@ def test_the_log_is_parquet_for_everybody(make: Callable[..., FeatureStore], tmp
     store._served_logs().log(log).seal()
     (path,) = (tmp_path / SERVED / log).glob("*.parquet")
     assert pa.parquet.read_table(path)["amount__status"].to_pylist() == ["NOT_FOUND"] * 3
+
+
+def test_an_answer_of_no_shape_harms_no_other(make: Callable[..., FeatureStore]) -> None:
+    store = make(Recording(flush_interval=0.01))
+    ask(store, request_id="a")
+    strange = store.get_online_features(["latest:amount"], ROW, known_through=True)
+    strange._views = (Of("latest@1", (), ("amount",), None),)  # type: ignore[arg-type]  # as no reader makes it
+    store.recorder.keep(strange, "model", Ids("strange"))
+    ask(store, request_id="b")
+    until(lambda: stats(store).queued == 0)
+    assert (stats(store).written, stats(store).failed) == (2, 1)
+    assert store.served("model")["request_id"].to_pylist() == ["a", "b"]

@@ -19,19 +19,23 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from zlib import crc32
 
+import pyarrow as pa
+
 from gnomon.contracts.log import Logs
 from gnomon.contracts.registry import Snapshot
 from gnomon.errors import BackendError, ConflictError, GnomonError
 from gnomon.flows.loaded import Loads
 from gnomon.flows.responses import OnlineResponse
 from gnomon.flows.served_queue import Queue, Recording, ServedStats, Waiting
-from gnomon.flows.served_rows import Ids, Kept, Shape, rows_of
+from gnomon.flows.served_rows import Ids, Kept, RequestIds, Shape, row_columns
 from gnomon.flows.weights import Weights
 
 __all__ = ["Ids", "Recorder", "Recording", "ServedStats", "new_id"]
 
 ALL = 1 << 32
 MOST_SHAPES = 1_000
+BREATH = 0.00005
+"""After each column requests get a turn, for so many seconds: Python takes turns every 5 ms only, unless one sleeps."""
 RETRY = 0.05
 """Closing tries again after so many seconds."""
 
@@ -81,7 +85,7 @@ class Recorder:
             return False
         return limit >= ALL or (random.getrandbits(32) if request_id is None else _number(request_id)) < limit
 
-    def keep(self, response: OnlineResponse, service: str, ids: Ids) -> None:
+    def keep(self, response: OnlineResponse, service: str, ids: RequestIds) -> None:
         """Have an answer logged; where the queue is full, its rows are dropped, and counted. It never waits.
 
         Args:
@@ -144,7 +148,8 @@ class Recorder:
                 queue.changed.wait_for(lambda: ended() or not queue.is_empty())
                 queue.changed.wait_for(lambda: ended() or queue.is_batch(), interval)
             try:
-                self.flush()
+                with self._writing:  # one batch, not all there is: else small ones would follow, a sync for each
+                    self._write(queue.take())
             except GnomonError:  # the counts say it
                 with queue.changed:
                     queue.changed.wait_for(ended, interval)
@@ -169,7 +174,11 @@ class Recorder:
     def _by_log(self, taken: Sequence[Waiting]) -> list[tuple[Shape, list[Waiting]]]:
         found: dict[str, tuple[Shape, list[Waiting]]] = {}
         for one in taken:
-            shape = self._shape(one)
+            try:
+                shape = self._shape(one)
+            except Exception as wrong:  # as below
+                self._queue.done([one], failed=f"an answer makes no row: {wrong!r}")
+                continue
             found.setdefault(shape.log, (shape, []))[1].append(one)
         return list(found.values())
 
@@ -185,7 +194,11 @@ class Recorder:
     def _append(self, shape: Shape, some: Sequence[Waiting], loads: Loads) -> None:
         if self._logs is None:
             self._logs = self._opened()
-        self._logs.log(shape.log).append(rows_of(shape, [one.kept for one in some], loads.through))
+        columns = []
+        for column in row_columns(shape, [one.kept for one in some], loads.through):
+            columns.append(column)
+            time.sleep(BREATH)
+        self._logs.log(shape.log).append(pa.Table.from_arrays(columns, schema=shape.schema))
 
     def _write_last(self) -> None:
         until = time.monotonic() + self._recording.close_wait
@@ -241,6 +254,8 @@ def _after_in_child() -> None:
     """What waited is the parent's to write."""
     _held.clear()
     for one in list(_recorders):
+        if one._logs is not None:
+            one._logs.close()  # the child's own copies of what is open; nobody was writing
         one._begin()
 
 

@@ -35,7 +35,7 @@ class Recording:
 
     queue_rows: int = 100_000
     queue_bytes: int = 64 << 20
-    batch_rows: int = 10_000
+    batch_rows: int = 1_000
     flush_interval: float = 1.0
     close_wait: float = 10.0
 

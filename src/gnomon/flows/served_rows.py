@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -22,7 +22,7 @@ from gnomon.definitions.base import duplicates
 from gnomon.definitions.codec import fingerprint
 from gnomon.definitions.logging import AT, DATA, KNEW, MODEL, PREDICTION, REQUEST, VERSION, VIEWS, columns_of
 from gnomon.flows.loaded import is_of_runs
-from gnomon.flows.responses import Answer, Asked, Of, OnlineResponse
+from gnomon.flows.responses import Asked, Of, OnlineResponse
 from gnomon.plan.known_through import KnownThrough
 from gnomon.plan.questions import Through
 from gnomon.types import FeatureType, to_arrow
@@ -31,10 +31,11 @@ __all__ = [
     "INSTANT",
     "Ids",
     "Kept",
+    "RequestIds",
     "Shape",
     "ViewPart",
     "parts_said",
-    "rows_of",
+    "row_columns",
     "schema_of",
     "tokens_of",
     "tokens_read",
@@ -44,6 +45,25 @@ INSTANT = pa.timestamp("us", "UTC")
 
 Loaded = Callable[[str, int], Through]
 """Which rows a row view of files had at an instant."""
+
+
+class RequestIds(Protocol):
+    """What has the ids of a request: `Ids`, or whatever a server has of its own; an empty text is none."""
+
+    @property
+    def request(self) -> str:
+        """The request's id."""
+        ...
+
+    @property
+    def model(self) -> str | None:
+        """Which model asked."""
+        ...
+
+    @property
+    def prediction(self) -> str | None:
+        """Which prediction it was for."""
+        ...
 
 
 class Ids(NamedTuple):
@@ -70,7 +90,7 @@ class Kept(NamedTuple):
     """
 
     response: OnlineResponse
-    ids: Ids
+    ids: RequestIds
     version: int
 
 
@@ -128,8 +148,8 @@ class Shape:
         )
 
 
-def rows_of(shape: Shape, kept: Sequence[Kept], loaded: Loaded) -> pa.Table:
-    """The rows of answers of one shape.
+def row_columns(shape: Shape, kept: Sequence[Kept], loaded: Loaded) -> Iterator[pa.Array]:
+    """The columns of answers of one shape, one after the other, an entity a row.
 
     Args:
         shape: the shape.
@@ -143,21 +163,23 @@ def rows_of(shape: Shape, kept: Sequence[Kept], loaded: Loaded) -> pa.Table:
         pairs = zip(values, counts, strict=True)
         return pa.array([value for value, count in pairs for _ in range(count)], dtype)
 
-    columns = [each((one.ids.request for one in kept), pa.string())]
-    columns.append(each((one.ids.model or None for one in kept), pa.string()))
-    columns.append(each((one.ids.prediction or None for one in kept), pa.string()))
-    columns.append(each((one.response.at for one in kept), INSTANT))
+    yield each((one.ids.request for one in kept), pa.string())
+    yield each((one.ids.model or None for one in kept), pa.string())
+    yield each((one.ids.prediction or None for one in kept), pa.string())
+    yield each((one.response.at for one in kept), INSTANT)
     for name, dtype in shape.keys.items():
         given = chain.from_iterable(one.response._keys[name] for one in kept)
-        columns.append(pa.array([cast_key(value, dtype, name) for value in given], to_arrow(dtype)))
-    columns.append(pa.array(list(chain.from_iterable(_data(shape, one.response) for one in kept)), pa.string()))
+        yield pa.array([cast_key(value, dtype, name) for value in given], to_arrow(dtype))
+    yield pa.array(list(chain.from_iterable(_data(shape, one.response) for one in kept)), pa.string())
     for part, place, dtype, _ in shape.features.values():
         answers = [one.response._answers[part] for one in kept]
-        columns += _feature(answers, place, dtype)
-    columns.append(each((shape.views for _ in kept), pa.string()))
-    columns.append(each((one.version for one in kept), pa.int64()))
-    columns.append(pa.array(list(chain.from_iterable(_tokens(shape, one.response, loaded) for one in kept))))
-    return pa.Table.from_arrays(columns, schema=shape.schema)
+        yield pa.array(list(chain.from_iterable(one.values(place) for one in answers)), to_arrow(dtype))
+        yield pa.array(list(chain.from_iterable(one.statuses(place) for one in answers)), pa.string())
+        yield pa.array(list(chain.from_iterable(one.instants() for one in answers)), INSTANT)
+    yield each((shape.views for _ in kept), pa.string())
+    yield each((one.version for one in kept), pa.int64())
+    tokens = _Tokens(shape, loaded)
+    yield pa.array(list(chain.from_iterable(tokens.of(one.response) for one in kept)), pa.string())
 
 
 def parts_said(views: str) -> list[ViewPart]:
@@ -229,18 +251,6 @@ def schema_of(keys: Mapping[str, FeatureType], features: Mapping[str, Asked]) ->
     return pa.schema(fields)
 
 
-def _feature(answers: Sequence[Answer], place: int, dtype: FeatureType) -> list[pa.Array]:
-    """The columns of a feature."""
-    values = chain.from_iterable(answer.values(place) for answer in answers)
-    statuses = chain.from_iterable(answer.statuses(place) for answer in answers)
-    instants = chain.from_iterable(answer.instants() for answer in answers)
-    return [
-        pa.array(list(values), to_arrow(dtype)),
-        pa.array(list(statuses), pa.string()),
-        pa.array(list(instants), INSTANT),
-    ]
-
-
 def _data(shape: Shape, response: OnlineResponse) -> Sequence[str | None]:
     """Of each row of an answer, what came with the request beside the join keys."""
     more = {name: values for name, values in response._keys.items() if name and name not in shape.keys}
@@ -250,11 +260,26 @@ def _data(shape: Shape, response: OnlineResponse) -> Sequence[str | None]:
     return [json.dumps(dict(zip(more, row, strict=True)), default=str, ensure_ascii=False) for row in rows]
 
 
-def _tokens(shape: Shape, response: OnlineResponse, loaded: Loaded) -> Iterable[str]:
-    """Of each row of an answer, what it knew."""
-    views, count = [of.view for of in shape.parts], len(response)
-    knew = [
-        [loaded(of.view, response.at)] * count if is_of_runs(of.definition) else answer.through or []
-        for of, answer in zip(shape.parts, response._answers, strict=False)
-    ]
-    return (tokens_of(views, row) for row in zip(*knew, strict=True))
+class _Tokens:
+    """Writes what answers of a shape knew; many knew the same."""
+
+    def __init__(self, shape: Shape, loaded: Loaded) -> None:
+        self._parts, self._loaded = shape.parts, loaded
+        self._views = [of.view for of in shape.parts]
+        self._of_runs = [is_of_runs(of.definition) for of in shape.parts]
+        self._written: dict[tuple[Through, ...], str] = {}
+
+    def of(self, response: OnlineResponse) -> list[str]:
+        """Of each row of an answer, what it knew."""
+        count = len(response)
+        knew = [
+            [self._loaded(view, response.at)] * count if of_runs else answer.through or []
+            for view, of_runs, answer in zip(self._views, self._of_runs, response._answers, strict=False)
+        ]
+        return [self._text(row) for row in zip(*knew, strict=True)]
+
+    def _text(self, row: tuple[Through, ...]) -> str:
+        found = self._written.get(row)
+        if found is None:
+            found = self._written[row] = tokens_of(self._views, row)
+        return found
