@@ -374,9 +374,37 @@ def test_a_set_is_made_again(store, clock, tmp_path):
     assert store.reproduce(path).to_arrow().equals(made.to_arrow())
 
 
-def test_verify_holds_the_inputs_against_history(store):
-    report = store.verify(store.get_online_features("model", ASKED, known_through=True))
+def test_verify_holds_inputs_against_history_and_computes_again(store):
+    response = store.get_online_features("model", ASKED, known_through=True)
+    report = store.verify([response, response])
     assert report.agreed == report.compared > 0
+    found = {one.view: (one.entities, one.compared, one.agreed, one.filled) for one in report.views}
+    assert found["vs_mean@1"] == (6, 6, 6, 2)
+    assert found["judged@1"] == (6, 6, 6, 2)
+    assert found["small@1"] == (6, 12, 12, 8)
+
+
+def moody(paid):
+    SEEN.append(paid)
+    return float(len(SEEN))
+
+
+def test_verify_finds_a_function_of_chance(store):
+    view = OnDemandFeatureView(name="moody", sources=[payment], schema=[Field("x", Float64)], function=moody)
+    store.apply([view])
+    response = store.get_online_features(
+        ["moody:x", "profile:age"], entities_of(store, ["moody:x"]), known_through=True
+    )
+    report = store.verify(response)
+    assert {one.view: one.causes for one in report.views} == {"moody@1": {"disagreement": 3}, "profile@1": {}}
+    assert report.differences[0].feature == "moody@1:x"
+    assert report.differences[0].entity == {"user_id": 1, "paid": 30.0}
+    store.apply([OnDemandFeatureView(name="moody", sources=[payment], schema=[Field("x", Float64)], function=zero_of)])
+    assert store.verify(response).causes == {"other version": 3}
+
+
+def zero_of(paid):
+    return 0.0
 
 
 def test_the_registry_knows_them(store):

@@ -26,6 +26,7 @@ from gnomon.core.marks import Mark
 from gnomon.definitions.codec import stored_fingerprint
 from gnomon.definitions.sources import PushSource, file_sources
 from gnomon.definitions.views import FeatureView
+from gnomon.flows.computed_again import computed_again
 from gnomon.flows.feeds import feed_of
 from gnomon.flows.responses import OnlineResponse, Status
 from gnomon.flows.served import Served, bounds_of, encoded_keys, raised, served
@@ -78,14 +79,17 @@ class Verifier:
             NotRegistered: one is about a view that is no longer registered.
             SourceError: a source cannot be read.
         """
+        responses, questions = list(responses), 0
         verdicts: list[ViewVerdict] = []
         differences: list[Difference] = []
-        questions = 0
         for answers in served(self.snapshot.catalog, responses):
             one = _OneView(self, answers)
             verdicts.append(one.verdict())
             differences += one.differences()
             questions += one.questions
+        computed = computed_again(self.snapshot.catalog, responses, MOST_KEPT)
+        verdicts += computed[0]
+        differences += computed[1]
         differences.sort(key=lambda one: one.cause != "disagreement")
         return VerifyReport(
             views=tuple(verdicts), differences=tuple(differences[:MOST_KEPT]), unread=unread, questions=questions
