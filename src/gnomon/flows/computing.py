@@ -77,7 +77,8 @@ class Ready:
     Args:
         view: the view's name.
         names: what the view calls its inputs.
-        features: the features wanted.
+        features: the features wanted, each once.
+        places: for each column wanted the place of its feature; empty where these are the features.
         casts: what casts values to their types, feature by feature.
         shows: what makes values of columns such that a function takes, input by input; none where all are as they are.
         single: whether the view has this one feature only, so that a function may give its value alone.
@@ -88,6 +89,7 @@ class Ready:
     view: str
     names: tuple[str, ...]
     features: tuple[str, ...]
+    places: tuple[int, ...]
     casts: tuple[Caster, ...]
     shows: tuple[Callable[[Any], Any] | None, ...]
     single: bool
@@ -105,7 +107,8 @@ class Ready:
         view, mode = computation.view, computation.view.mode
         types = {one.name: one.dtype for one in view.schema}
         names, dtypes = tuple(name for name, _, _ in computation.inputs), [one for _, _, one in computation.inputs]
-        features = tuple(feature for feature, _ in computation.features)
+        wanted = [feature for feature, _ in computation.features]
+        features = tuple(dict.fromkeys(wanted))
         made: dict[str, Any] = {}
         if mode == "sql":
             made["values"] = _expressions(computation, features)
@@ -118,6 +121,7 @@ class Ready:
             view=view.name,
             names=names,
             features=features,
+            places=tuple(map(features.index, wanted)) if len(features) < len(wanted) else (),
             casts=tuple(_cast(mode, types[feature]) for feature in features),
             shows=_shows(dtypes) if mode == "python" else (),
             single=len(types) == 1,
@@ -144,7 +148,16 @@ class Ready:
             made.columns = self._row_by_row(made, self._shown(columns))
         if made.invalid is not None:
             self._tell(made, columns, rows)
-        return made
+        return self._spread(made) if self.places else made
+
+    def _spread(self, made: Made) -> Made:
+        """The same, where a feature is wanted under several names."""
+        columns = [made.columns[place] for place in self.places]
+        invalid = {
+            row: [column for column, place in enumerate(self.places) if place in wrong]
+            for row, wrong in (made.invalid or {}).items()
+        }
+        return Made(columns, invalid or None, made.first)
 
     def _shown(self, columns: Columns) -> Iterator[tuple[Any, ...]]:
         """The inputs row by row, as functions take them; what cannot be shown is handed on as a value that says so."""
