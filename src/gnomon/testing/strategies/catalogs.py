@@ -14,7 +14,8 @@ from gnomon.definitions import agg
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.entities import Entity, Field
 from gnomon.definitions.formats import AvroFormat, JsonFormat
-from gnomon.definitions.on_demand import OnDemandFeatureView, RequestSource
+from gnomon.definitions.on_demand import OnDemandFeatureView
+from gnomon.definitions.request_sources import RequestSource
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import FileSource, PushSource, Source
 from gnomon.definitions.streams import KafkaSource, RedisStreamSource
