@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from online_worlds import KINDS, Played, worlds
 
 from gnomon import Entity, FeatureStore, FeatureView, Field, FileSource, OnDemandFeatureView, RequestSource
 from gnomon.clock import ManualClock
@@ -21,7 +22,8 @@ from gnomon.core.expressions import parse
 from gnomon.core.expressions.writing import write
 from gnomon.errors import DefinitionError
 from gnomon.flows.responses import Status
-from gnomon.testing.strategies import event_columns, expressions, values
+from gnomon.plan.questions import NO_ROWS
+from gnomon.testing.strategies import event_columns, expressions, to_spine, values
 from gnomon.types import Bool, Bytes, FeatureType, Float32, Float64, Int32, Int64, String, UnixTimestamp, to_arrow
 
 AT = 1_000_000
@@ -176,6 +178,49 @@ def test_expressions_give_the_same_in_training_and_online(
                 )
             ]
         )
+
+
+@pytest.mark.filterwarnings("ignore::gnomon.flows.training.HindsightWarning")
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=max(10, settings.default.max_examples // 10))
+@given(data=st.data())
+def test_what_functions_see_of_ledgers_is_what_they_see_of_history(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, data: st.DataObject
+) -> None:
+    """Windows of every sort, loaded, pushed and read in any order: with an answer's token, history says the same."""
+    world, folder, clock = data.draw(worlds([kind])), tmp_path_factory.mktemp("repo"), ManualClock()
+    world.write(folder)
+    views = world.views()
+    words = OnDemandFeatureView(
+        name="words", sources=views, schema=[Field("words of all", String)], function=functions.words, singleton=True
+    )
+    config = RepoConfig(project="p", repo_path=folder, online_store=Backend("memory"))
+    with FeatureStore(folder, config=config, clock=clock) as store:
+        store.apply([words])
+        played = Played(world, store, clock)
+        for step in world.steps:
+            played.play(step)
+            if step.verb == "read":
+                said_again(played, [store.get_feature_view(one.name) for one in views])
+
+
+def said_again(played: Played, views: Sequence[FeatureView]) -> None:
+    world, store, asked = played.world, played.store, ["words:words of all"]
+    types = {name: dtype for name, dtype in world.table.keys.items() if any(name in one.join_keys for one in views)}
+    places = [list(world.table.keys).index(name) for name in types]
+    keys = [tuple(key[place] for place in places) for key in world.asked]
+    rows = to_spine([(key, 0) for key in keys], types)
+    entities: Any = {name: rows[name].to_pylist() for name in types} or [{}] * len(keys)
+    response = store.get_online_features(asked, entities, known_through=True)
+    served = response.to_dict()["words of all"]
+    for key, token, said in zip(keys, response.known_through, served, strict=True):
+        if NO_ROWS in token.views.values():
+            continue  # of a view that was never loaded there are no counts, either
+        spine = to_spine([(key, response.at)], types)
+        again = store.get_historical_features(spine, asked, as_known=str(token)).to_arrow()
+        assert again["words of all"].to_pylist() == [said], str(token)
+    report = store.verify(response)
+    assert [one.causes for one in report.views if one.view == "words@1"] == [{}]
 
 
 def fitting(text: str, columns: dict[str, FeatureType]) -> list[FeatureType]:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from gnomon.core.windows import Window
 from gnomon.definitions import agg
+from gnomon.definitions.decorating import on_demand_feature_view
 from gnomon.definitions.entities import Entity, Feature, Field
 from gnomon.definitions.formats import AvroFormat, JsonFormat, ProtoFormat
 from gnomon.definitions.logging import LoggingConfig
-from gnomon.definitions.on_demand import OnDemandFeatureView, RequestSource, on_demand_feature_view
+from gnomon.definitions.on_demand import OnDemandFeatureView
+from gnomon.definitions.request_sources import RequestSource
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import FileSource, PushSource
 from gnomon.definitions.streams import KafkaSource, RedisStreamSource

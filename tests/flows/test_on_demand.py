@@ -130,7 +130,7 @@ def served(store: FeatureStore, features: Any = "model", **options: Any) -> dict
 
 def entities_of(store: FeatureStore, features: Any) -> dict[str, list[Any]]:
     """What a request for some features takes of what is asked."""
-    meant = resolve(store.catalog(), features)
+    meant = resolve(store.catalog(), features, full_feature_names=True)
     names = {"user_id", *(one.name for one in meant.given)}
     return {name: column for name, column in ASKED.items() if name in names}
 
@@ -206,6 +206,35 @@ def test_inputs_that_are_asked_for_too_are_fetched_once(store):
     assert trained(store, asked) == served(store, asked)
 
 
+def test_a_view_twice_in_a_service(store):
+    """Under two names; it is computed once."""
+    arrays = OnDemandFeatureView(
+        name="arrays", sources=[payment], schema=[Field("a", Float64)], mode="numpy", function=just_paid
+    )
+    twice = FeatureService(
+        name="twice",
+        features=[
+            vs_mean,
+            vs_mean.with_name("again"),
+            arrays,
+            arrays.with_name("other"),
+            judged,
+            judged.with_name("j"),
+        ],
+    )
+    store.apply([twice])
+    for made in (trained(store, "twice", full_feature_names=True), served(store, "twice", full_feature_names=True)):
+        assert made["vs_mean__ratio"] == made["again__ratio"] == [2.0, None, None]
+        assert made["arrays__a"] == made["other__a"] == [30.0, 7.0, None]
+        assert made["judged__words"] == made["j__words"] == ["books 30", "None -1", "toys -1"]
+    statuses = store.get_online_features("twice", entities_of(store, "twice"), full_feature_names=True).statuses
+    assert statuses["vs_mean__ratio"] == statuses["again__ratio"] == ["PRESENT", "INVALID", "INVALID"]
+
+
+def just_paid(paid):
+    return paid
+
+
 def test_an_exception_spoils_one_feature_of_one_row_and_is_told(store, caplog):
     with caplog.at_level(logging.WARNING, "gnomon.on_demand"):
         assert trained(store, ["vs_mean:ratio", "judged:words"])["words"] == ["books 30", "None -1", "toys -1"]
@@ -243,8 +272,15 @@ def test_a_value_of_another_type_is_invalid_alone(store):
     assert made.select(asked and ["count", "name", "more"]).to_pydict() == found.to_dict()
 
 
-def test_a_view_of_nothing_but_the_request(store):
+@pytest.mark.parametrize("online", ["memory", "lmdb", "sqlite"])
+def test_a_view_of_nothing_but_the_request(repo, clock, online):
     """Nothing is fetched; there need be no join key, and no event."""
+    config = RepoConfig(project="shop", repo_path=repo, online_store=Backend(online))
+    with FeatureStore(repo, config=config, clock=clock) as store:
+        asks_of_the_request_alone(store)
+
+
+def asks_of_the_request_alone(store):
     view = OnDemandFeatureView(
         name="alone", sources=[payment], schema=[Field("x", Float64)], mode="sql", expressions={"x": "paid * 2"}
     )
@@ -255,6 +291,7 @@ def test_a_view_of_nothing_but_the_request(store):
     made = store.get_historical_features({"paid": [1, None], "event_timestamp": [day(1)] * 2}, ["alone:x"])
     assert made.to_arrow()["x"].to_pylist() == [2.0, None]
     assert len(store.get_online_features(["alone:x"], [])) == 0
+    assert store.get_online_features(["alone:x"], [{"paid": 3}], known_through=True).known_through == []
 
 
 @pytest.mark.parametrize(
@@ -374,9 +411,37 @@ def test_a_set_is_made_again(store, clock, tmp_path):
     assert store.reproduce(path).to_arrow().equals(made.to_arrow())
 
 
-def test_verify_holds_the_inputs_against_history(store):
-    report = store.verify(store.get_online_features("model", ASKED, known_through=True))
+def test_verify_holds_inputs_against_history_and_computes_again(store):
+    response = store.get_online_features("model", ASKED, known_through=True)
+    report = store.verify([response, response])
     assert report.agreed == report.compared > 0
+    found = {one.view: (one.entities, one.compared, one.agreed, one.filled) for one in report.views}
+    assert found["vs_mean@1"] == (6, 6, 6, 2)
+    assert found["judged@1"] == (6, 6, 6, 2)
+    assert found["small@1"] == (6, 12, 12, 8)
+
+
+def moody(paid):
+    SEEN.append(paid)
+    return float(len(SEEN))
+
+
+def test_verify_finds_a_function_of_chance(store):
+    view = OnDemandFeatureView(name="moody", sources=[payment], schema=[Field("x", Float64)], function=moody)
+    store.apply([view])
+    response = store.get_online_features(
+        ["moody:x", "profile:age"], entities_of(store, ["moody:x"]), known_through=True
+    )
+    report = store.verify(response)
+    assert {one.view: one.causes for one in report.views} == {"moody@1": {"disagreement": 3}, "profile@1": {}}
+    assert report.differences[0].feature == "moody@1:x"
+    assert report.differences[0].entity == {"user_id": 1, "paid": 30.0}
+    store.apply([OnDemandFeatureView(name="moody", sources=[payment], schema=[Field("x", Float64)], function=zero_of)])
+    assert store.verify(response).causes == {"other version": 3}
+
+
+def zero_of(paid):
+    return 0.0
 
 
 def test_the_registry_knows_them(store):

@@ -41,6 +41,11 @@ def told(inputs: dict[str, Any]) -> dict[str, Any]:
     return {"words": repr(sorted(inputs.items())), **{f"o_{name}": inputs[name] for name in COLUMNS}}
 
 
+def words(inputs: dict[str, Any]) -> str:
+    """Everything it was given, in words."""
+    return repr(sorted(inputs.items()))
+
+
 def summed(l, r_l, d, r_d, f, i, r_i, m, r_m, t, r_t):  # noqa: E741
     """Sums that may be too large, quotients that may not be, differences of instants."""
     return {

@@ -100,7 +100,7 @@ class OnlineStore(Protocol):
     def read(self, asked: Sequence[Asked]) -> list[list[bytes | None]]:
         """Values of the published generations, one list per table asked, one value per key, in order.
 
-        Never blocked by a writer, never torn. None where the key, or the whole table, is not there.
+        Never blocked by a writer, never torn. None where the key, or the whole table, is not there; of nothing nothing.
         """
         ...
 

@@ -12,6 +12,7 @@ pandas has no other null for such columns.
 from __future__ import annotations
 
 import decimal
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,9 +25,9 @@ from gnomon.core.casting import is_null
 from gnomon.core.columns import as_python
 from gnomon.core.outputs import Misfit, caster
 from gnomon.errors import RequestError
-from gnomon.types import Array, Decimal, FeatureType, Float32, Float64, UnixTimestamp, from_arrow, to_arrow
+from gnomon.types import Array, Decimal, FeatureType, Float32, Float64, String, UnixTimestamp, from_arrow, to_arrow
 
-__all__ = ["cast_request", "cast_requests", "request_caster"]
+__all__ = ["cast_request", "cast_requests", "from_text", "request_caster"]
 
 
 def cast_request(value: Any, dtype: FeatureType) -> Any:
@@ -36,6 +37,25 @@ def cast_request(value: Any, dtype: FeatureType) -> Any:
         Misfit: it is none.
     """
     return request_caster(dtype)(value)
+
+
+def from_text(text: str, dtype: FeatureType) -> Any:
+    """A value from a text, as on a command line: numbers, truth values and arrays as JSON has them; empty for null.
+
+    A text that says none is given back as it is, for `cast_request` to refuse.
+
+    >>> from gnomon.types import Bool, Float64
+    >>> from_text("12.5", Float64), from_text("true", Bool), from_text("much", Float64)
+    (12.5, True, 'much')
+    """
+    if dtype in (String, UnixTimestamp) or isinstance(dtype, Decimal):
+        return text
+    if not text:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def request_caster(dtype: FeatureType) -> Callable[[Any], Any]:

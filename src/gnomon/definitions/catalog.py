@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 from gnomon.definitions.base import FrozenMap, duplicates
 from gnomon.definitions.codec import NAMED, Definition, decode, encode, id_of, kind_of
 from gnomon.definitions.entities import Entity
-from gnomon.definitions.on_demand import OnDemandFeatureView, RequestSource
+from gnomon.definitions.on_demand import OnDemandFeatureView
+from gnomon.definitions.request_sources import RequestSource
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import SOURCES, FileSource, PushSource, Source, file_sources
 from gnomon.definitions.views import FeatureView, Projection, View

@@ -24,7 +24,8 @@ from gnomon.definitions.aggregations import Aggregation
 from gnomon.definitions.entities import Entity, Field
 from gnomon.definitions.formats import FORMATS
 from gnomon.definitions.logging import LoggingConfig
-from gnomon.definitions.on_demand import OnDemandFeatureView, RequestSource
+from gnomon.definitions.on_demand import OnDemandFeatureView
+from gnomon.definitions.request_sources import RequestSource
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import FileSource, PushSource
 from gnomon.definitions.streams import STREAMS

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gnomon.core.functions import Function
-from gnomon.core.inputs import Unshown, presenter
+from gnomon.core.inputs import Unshown
 from gnomon.core.outputs import Caster, Misfit, caster
-from gnomon.errors import DefinitionError, RequestError
+from gnomon.errors import RequestError
+from gnomon.flows.row_functions import Odd, Values, found, of_expressions, of_function, safely, shows_of
 from gnomon.flows.vectors import frames, vectors
 from gnomon.plan.questions import Computation
 from gnomon.types import FeatureType, UnixTimestamp
@@ -28,8 +28,6 @@ __all__ = ["Made", "Ready", "Rows"]
 logger = logging.getLogger("gnomon.on_demand")
 
 Columns = Sequence[Sequence[Any]]
-Values = Callable[[tuple[Any, ...]], Any]
-"""Gives for one row what the function gives: a value, a mapping of values, or a sequence in the schema's order."""
 
 
 @dataclass(slots=True)
@@ -77,7 +75,8 @@ class Ready:
     Args:
         view: the view's name.
         names: what the view calls its inputs.
-        features: the features wanted.
+        features: the features wanted, each once.
+        places: for each column wanted the place of its feature; empty where these are the features.
         casts: what casts values to their types, feature by feature.
         shows: what makes values of columns such that a function takes, input by input; none where all are as they are.
         single: whether the view has this one feature only, so that a function may give its value alone.
@@ -88,6 +87,7 @@ class Ready:
     view: str
     names: tuple[str, ...]
     features: tuple[str, ...]
+    places: tuple[int, ...]
     casts: tuple[Caster, ...]
     shows: tuple[Callable[[Any], Any] | None, ...]
     single: bool
@@ -105,21 +105,23 @@ class Ready:
         view, mode = computation.view, computation.view.mode
         types = {one.name: one.dtype for one in view.schema}
         names, dtypes = tuple(name for name, _, _ in computation.inputs), [one for _, _, one in computation.inputs]
-        features = tuple(feature for feature, _ in computation.features)
+        wanted = [feature for feature, _ in computation.features]
+        features = tuple(dict.fromkeys(wanted))
         made: dict[str, Any] = {}
         if mode == "sql":
-            made["values"] = _expressions(computation, features)
+            made["values"] = of_expressions(computation, features)
         elif mode == "python":
-            made["values"] = _function(computation)
+            made["values"] = of_function(computation)
         else:
             over = vectors if mode == "numpy" else frames
-            made["together"] = over(_found(computation), names, dtypes, features, len(types) == 1)
+            made["together"] = over(found(computation), names, dtypes, features, len(types) == 1)
         return cls(
             view=view.name,
             names=names,
             features=features,
+            places=tuple(map(features.index, wanted)) if len(features) < len(wanted) else (),
             casts=tuple(_cast(mode, types[feature]) for feature in features),
-            shows=_shows(dtypes) if mode == "python" else (),
+            shows=shows_of(dtypes) if mode == "python" else (),
             single=len(types) == 1,
             **made,
         )
@@ -144,14 +146,23 @@ class Ready:
             made.columns = self._row_by_row(made, self._shown(columns))
         if made.invalid is not None:
             self._tell(made, columns, rows)
-        return made
+        return self._spread(made) if self.places else made
+
+    def _spread(self, made: Made) -> Made:
+        """The same, where a feature is wanted under several names."""
+        columns = [made.columns[place] for place in self.places]
+        invalid = {
+            row: [column for column, place in enumerate(self.places) if place in wrong]
+            for row, wrong in (made.invalid or {}).items()
+        }
+        return Made(columns, invalid or None, made.first)
 
     def _shown(self, columns: Columns) -> Iterator[tuple[Any, ...]]:
         """The inputs row by row, as functions take them; what cannot be shown is handed on as a value that says so."""
         if not self.shows:
             return zip(*columns, strict=True)
         shown = zip(columns, self.shows, strict=True)
-        return zip(*(one if show is None else map(_safely(show), one) for one, show in shown), strict=True)
+        return zip(*(one if show is None else map(safely(show), one) for one, show in shown), strict=True)
 
     def _singly(self, made: Made, rows: Iterator[tuple[Any, ...]]) -> list[Any]:
         values, cast = self.values, self.casts[0]
@@ -231,32 +242,9 @@ class Ready:
         )
 
 
-def _shows(dtypes: Sequence[FeatureType]) -> tuple[Callable[[Any], Any] | None, ...]:
-    """What makes values of columns such that a function takes; nothing where all are as they are."""
-    shows = tuple(map(presenter, dtypes))
-    return shows if any(shows) else ()
-
-
-class _Odd:
-    """Stands for a value that has no form in Python."""
-
-    def __init__(self, wrong: Unshown) -> None:
-        self.wrong = wrong
-
-
-def _safely(show: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def shown(value: Any) -> Any:
-        try:
-            return show(value)
-        except Unshown as wrong:
-            return _Odd(wrong)
-
-    return shown
-
-
 def _meant(wrong: Exception, row: tuple[Any, ...]) -> BaseException:
     """What was wrong: where an input has no form in Python, that and not what became of it."""
-    return next((one.wrong for one in row if isinstance(one, _Odd)), wrong)
+    return next((one.wrong for one in row if isinstance(one, Odd)), wrong)
 
 
 def _cast(mode: str, dtype: FeatureType) -> Caster:
@@ -266,71 +254,3 @@ def _cast(mode: str, dtype: FeatureType) -> Caster:
 
 def _same(value: Any) -> Any:
     return value
-
-
-def _found(computation: Computation) -> Function:
-    view = computation.view
-    assert view.code is not None
-    try:
-        return view.code.function
-    except DefinitionError as wrong:
-        what = f"on-demand feature view {view.name!r}: {wrong.what}"
-        raise DefinitionError(what, instead=wrong.instead, hint=wrong.hint) from wrong
-
-
-def _function(computation: Computation) -> Values:
-    """A function of a row, whatever the form in which the user's takes it."""
-    function, code = _found(computation), computation.view.code
-    names = [name for name, _, _ in computation.inputs]
-    refused = bool(_shows([dtype for _, _, dtype in computation.inputs]))
-    assert code is not None
-    if code.parameters:
-        return _checked(lambda row: function(*row)) if refused else lambda row: function(*row)
-    if computation.view.singleton:
-        return _checked(lambda row: function(dict(zip(names, row, strict=True))))
-    return _checked(lambda row: _alone(function({name: [one] for name, one in zip(names, row, strict=True)})))
-
-
-def _checked(values: Values) -> Values:
-    """The same, but that it is not called with a value that has no form in Python."""
-
-    def of_row(row: tuple[Any, ...]) -> Any:
-        for one in row:
-            if type(one) is _Odd:
-                raise one.wrong
-        return values(row)
-
-    return of_row
-
-
-def _alone(found: Any) -> Any:
-    """Of lists of one value each these values, as Feast's functions give them."""
-    if not isinstance(found, Mapping):
-        raise Misfit(f"its function gives {found!r:.80}, not a dict of lists")
-    for name, values in found.items():
-        if isinstance(values, str) or not hasattr(values, "__len__") or len(values) != 1:
-            raise Misfit(f"its function gives {values!r:.80} for {name!r}, not a list of one value; is it a singleton?")
-    return {name: values[0] for name, values in found.items()}
-
-
-def _expressions(computation: Computation, features: Sequence[str]) -> Values:
-    """Expressions as a function of a row."""
-    from gnomon.core.expressions import parse
-
-    view = computation.view
-    names, types = [name for name, _, _ in computation.inputs], {name: one for name, _, one in computation.inputs}
-    dtypes = {one.name: one.dtype for one in view.schema}
-    compiled = [
-        parse(view.expressions[feature], value=True).giving(dtypes[feature], types, f"{view.name}: {feature}").compile()
-        for feature in features
-    ]
-    if len(features) == 1:
-        (only,) = compiled
-        if len(view.schema) == 1:
-            return lambda row: only(dict(zip(names, row, strict=True)))
-
-    def of_row(row: tuple[Any, ...]) -> Any:
-        given = dict(zip(names, row, strict=True))
-        return {feature: one(given) for feature, one in zip(features, compiled, strict=True)}
-
-    return of_row

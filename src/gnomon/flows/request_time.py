@@ -99,12 +99,14 @@ class _Computation:
     """One computation, and where its inputs are.
 
     Args:
-        ready: the computation.
+        computation: the computation.
+        ready: the same, with its function at hand.
         places: for each input the answer and the column in it; or no answer, and the name of a request's value.
         behind: the answers that its inputs are of.
         defaults: what stands where a feature would be null, by its place.
     """
 
+    computation: Computation
     ready: Ready
     places: tuple[tuple[int | None, Any], ...]
     behind: tuple[int, ...]
@@ -118,7 +120,7 @@ class _Computation:
             places.append((None, column) if there is None else (there.part, there.place))
         behind = tuple(dict.fromkeys(part for part, _ in places if part is not None))
         features = [feature for feature, _ in computation.features]
-        return cls(Ready.of(computation), tuple(places), behind, defaults_of(computation.view, features))
+        return cls(computation, Ready.of(computation), tuple(places), behind, defaults_of(computation.view, features))
 
     def answer(self, answers: Sequence[Answer], values: Given, rows: Rows) -> Answer:
         """The computed columns."""
@@ -128,6 +130,7 @@ class _Computation:
         outside = None if self.defaults is None else [False] * rows.count
         answer = ComputedAnswer(made.columns, (), None, outside, None, made.invalid)
         answer.defaults, answer.behind, answer.count = self.defaults or {}, behind, rows.count
+        answer.computation, answer.inputs = self.computation, columns
         return answer
 
 

@@ -16,14 +16,17 @@ from gnomon.clock import from_micros
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import RequestError
 from gnomon.plan.known_through import KnownThrough
-from gnomon.plan.questions import Through
+from gnomon.plan.questions import Computation, Through
 from gnomon.types import Array, FeatureType, UnixTimestamp, to_arrow
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["Answer", "Asked", "Of", "OnlineResponse", "Parts", "Status", "made_of", "parts_of", "shown"]
+__all__ = [
+    *("Answer", "Asked", "ComputedAnswer", "FilledAnswer", "Of", "OnlineResponse", "Parts", "Status"),
+    *("computed_of", "made_of", "parts_of", "shown"),
+]
 
 
 class Status(StrEnum):
@@ -123,9 +126,11 @@ class FilledAnswer(Answer):
 class ComputedAnswer(FilledAnswer):
     """What was computed of other answers; it happened when the newest of the rows behind it did."""
 
-    __slots__ = ("behind", "count")
+    __slots__ = ("behind", "computation", "count", "inputs")
     behind: Sequence[Answer]
+    computation: Computation
     count: int
+    inputs: list[list[Any]]
 
     def instants(self) -> list[int | None]:
         """The newest event time of each entity's inputs, None where none has one."""
@@ -190,6 +195,11 @@ class OnlineResponse:
 
     def __repr__(self) -> str:
         return f"OnlineResponse({len(self)} entities: {', '.join((*self._key_types, *self._order))})"
+
+    @property
+    def given(self) -> dict[str, list[Any]]:
+        """What came with the request, as it came: join keys, then values that on-demand views take from it."""
+        return {name: column for name, column in self._keys.items() if name}
 
     def to_dict(self, include_event_timestamps: bool = False, include_statuses: bool = False) -> dict[str, list[Any]]:
         """A list per column, as Feast has it.
@@ -297,6 +307,11 @@ class Parts(NamedTuple):
 def made_of(response: OnlineResponse) -> Parts:
     """What a response is made of."""
     return Parts(response._keys, response._key_types, response._answers, response._order, response._views)
+
+
+def computed_of(response: OnlineResponse) -> list[ComputedAnswer]:
+    """A response's answers that were computed of others, each after those."""
+    return [answer for answer in response._answers if isinstance(answer, ComputedAnswer)]
 
 
 def shown(dtype: FeatureType) -> Callable[[Any], Any] | None:

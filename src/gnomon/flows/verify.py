@@ -26,6 +26,7 @@ from gnomon.core.marks import Mark
 from gnomon.definitions.codec import stored_fingerprint
 from gnomon.definitions.sources import PushSource, file_sources
 from gnomon.definitions.views import FeatureView
+from gnomon.flows.computed_again import computed_again
 from gnomon.flows.feeds import feed_of
 from gnomon.flows.loaded import Loads, is_of_runs
 from gnomon.flows.responses import OnlineResponse, Status
@@ -45,6 +46,10 @@ NANOS = 1_000
 """So many ns are one µs."""
 COUNTING = ("count", "count_distinct", "approx_count_distinct")
 Ints = npt.NDArray[np.int64]
+
+
+Computed = tuple[Sequence[ViewVerdict], Sequence[Difference]]
+"""What became of on-demand features."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +88,19 @@ class Verifier:
             NotRegistered: one is about a view that is no longer registered.
             SourceError: a source cannot be read.
         """
-        return self.verify_served(served(self.snapshot.catalog, responses), unread)
+        responses = list(responses)
+        computed = computed_again(self.snapshot.catalog, responses, MOST_KEPT)
+        return self.verify_served(served(self.snapshot.catalog, responses), unread, computed)
 
-    def verify_served(self, answered: Iterable[Served], unread: tuple[str, ...] = ()) -> VerifyReport:
+    def verify_served(
+        self, answered: Iterable[Served], unread: tuple[str, ...] = (), computed: Computed = ((), ())
+    ) -> VerifyReport:
         """Hold answers against history, given view by view.
 
         Args:
             answered: answers about views, each once.
             unread: views that could not be read.
+            computed: verdicts and differences of what was computed of them.
 
         Raises:
             SourceError: a source cannot be read.
@@ -103,6 +113,8 @@ class Verifier:
             verdicts.append(one.verdict())
             differences += one.differences()
             questions += one.questions
+        verdicts += computed[0]
+        differences += computed[1]
         differences.sort(key=lambda one: one.cause != "disagreement")
         return VerifyReport(
             views=tuple(verdicts), differences=tuple(differences[:MOST_KEPT]), unread=unread, questions=questions

@@ -10,7 +10,8 @@ from typing import Any
 from gnomon.clock import instant_text
 from gnomon.core.windows import Window
 from gnomon.definitions.aggregations import Aggregation
-from gnomon.definitions.on_demand import OnDemandFeatureView, RequestSource
+from gnomon.definitions.on_demand import OnDemandFeatureView
+from gnomon.definitions.request_sources import RequestSource
 from gnomon.errors import RequestError, listing
 from gnomon.plan.questions import AsKnown
 from gnomon.plan.reasons import Occurrence, Reason, Verdict

@@ -22,7 +22,8 @@ from typing import Any
 from gnomon.core.windows import Window, words_of
 from gnomon.definitions.catalog import KIND_WORDS, Catalog, Key
 from gnomon.definitions.codec import Definition, encode, fingerprint, kind_of
-from gnomon.definitions.on_demand import OnDemandFeatureView, RequestSource
+from gnomon.definitions.on_demand import OnDemandFeatureView
+from gnomon.definitions.request_sources import RequestSource
 from gnomon.definitions.sources import file_sources
 from gnomon.definitions.views import FeatureView
 

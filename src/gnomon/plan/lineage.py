@@ -23,7 +23,9 @@ from gnomon.core.expressions import parse
 from gnomon.core.windows import words_of
 from gnomon.definitions.base import FrozenMap
 from gnomon.definitions.catalog import Catalog
-from gnomon.definitions.on_demand import Input, OnDemandFeatureView, RequestSource
+from gnomon.definitions.inputs import Input
+from gnomon.definitions.on_demand import OnDemandFeatureView
+from gnomon.definitions.request_sources import RequestSource
 from gnomon.definitions.sources import FileSource, PushSource, Source
 from gnomon.definitions.views import FeatureView, Projection, View
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from gnomon.clock import MAX_MICROS
-from gnomon.definitions.on_demand import OnDemandFeatureView, RequestSource
+from gnomon.definitions.on_demand import OnDemandFeatureView
+from gnomon.definitions.request_sources import RequestSource
 from gnomon.definitions.views import FeatureView
 from gnomon.types import FeatureType
 

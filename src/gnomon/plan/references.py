@@ -17,7 +17,9 @@ from typing import Any, cast
 
 from gnomon.definitions.base import duplicates
 from gnomon.definitions.catalog import Catalog
-from gnomon.definitions.on_demand import Input, OnDemandFeatureView, RequestSource
+from gnomon.definitions.inputs import Input
+from gnomon.definitions.on_demand import OnDemandFeatureView
+from gnomon.definitions.request_sources import RequestSource
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.views import FeatureView, Projection, View
 from gnomon.errors import RequestError, UnknownFeature, listing

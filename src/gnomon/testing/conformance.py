@@ -271,6 +271,10 @@ class OnlineStoreSuite(AmendSuite):
         reader.join()
         assert [values for values in seen if len(set(values)) > 1] == []
 
+    def test_a_read_of_nothing_is_nothing(self, store: OnlineStore) -> None:
+        """A question that looks at what comes with the request alone fetches nothing."""
+        assert store.read([]) == []
+
     def test_a_read_over_two_tables_is_one_snapshot(self, store: OnlineStore) -> None:
         """While one table, then the other, is counted up, a reader never sees the second ahead of the first."""
         if not store.capabilities.atomic_request:
