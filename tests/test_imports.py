@@ -56,13 +56,16 @@ def test_exported_names_are_exactly_these() -> None:
         "JsonFormat",
         "KafkaSource",
         "LoggingConfig",
+        "OnDemandFeatureView",
         "ProtoFormat",
         "PushSource",
         "RedisStreamSource",
+        "RequestSource",
         "ValueType",
         "Window",
         "__version__",
         "agg",
+        "on_demand_feature_view",
     ]
 
 

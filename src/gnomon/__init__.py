@@ -9,6 +9,7 @@ from gnomon.definitions import agg
 from gnomon.definitions.entities import Entity, Feature, Field
 from gnomon.definitions.formats import AvroFormat, JsonFormat, ProtoFormat
 from gnomon.definitions.logging import LoggingConfig
+from gnomon.definitions.on_demand import OnDemandFeatureView, RequestSource, on_demand_feature_view
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import FileSource, PushSource
 from gnomon.definitions.streams import KafkaSource, RedisStreamSource
@@ -34,13 +35,16 @@ __all__ = [
     "JsonFormat",
     "KafkaSource",
     "LoggingConfig",
+    "OnDemandFeatureView",
     "ProtoFormat",
     "PushSource",
     "RedisStreamSource",
+    "RequestSource",
     "ValueType",
     "Window",
     "__version__",
     "agg",
+    "on_demand_feature_view",
 ]
 
 

@@ -17,8 +17,10 @@ from gnomon.contracts.engine import Engine
 from gnomon.contracts.log import Logs, LogStatus, Merged
 from gnomon.contracts.online import OnlineStore
 from gnomon.contracts.registry import Commit, Registry, Run, Snapshot
+from gnomon.core.functions import Code
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.entities import Entity
+from gnomon.definitions.on_demand import OnDemandFeatureView
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import PushSource, Source
 from gnomon.definitions.views import FeatureView
@@ -74,6 +76,7 @@ class FeatureStore:
         self.clock = SystemClock() if clock is None else clock
         self._known: tuple[Snapshot, int] | None = None
         self._fed: Feeder | None = None
+        self._sought: set[Code] = set()
 
     def __repr__(self) -> str:
         return f"FeatureStore({self.project!r} at {str(self.repo_path)!r})"
@@ -208,7 +211,7 @@ class FeatureStore:
         from gnomon.flows.training import get_historical_features
 
         return get_historical_features(
-            self.snapshot(),
+            self._with_functions(self.snapshot()),
             self.engine,
             self.clock,
             entity_df,
@@ -504,6 +507,7 @@ class FeatureStore:
         """
         from gnomon.flows.reproduce import reproduce
 
+        self._with_functions(self.snapshot())
         return reproduce(self.registry, self.engine, self.clock, made, self.logs)
 
     def get_online_features(
@@ -513,6 +517,7 @@ class FeatureStore:
         *,
         full_feature_names: bool = False,
         known_through: bool = False,
+        strict: bool = False,
         request_id: str | None = None,
         model_id: str | None = None,
         prediction_id: str | None = None,
@@ -522,9 +527,11 @@ class FeatureStore:
         Args:
             features: references such as `profile:age`, or a service. The answer to a service with a `logging_config` is
                 logged, if the request is drawn; `response.request_id` then says by which id.
-            entity_rows: one dict of join keys per entity, or a dict of lists.
+            entity_rows: one dict of join keys per entity, or a dict of lists; beside these the values that on-demand
+                views take from the request.
             full_feature_names: name the answers `view__feature`.
             known_through: whether the response shall say what it was made of, as `as_known` of training sets takes it.
+            strict: raise where an on-demand feature cannot be computed; by default it is null, and INVALID.
             request_id: for the log, the request's id; whether it is drawn hangs on it alone. By default a new one.
             model_id: for the log, which model asks.
             prediction_id: for the log, which prediction it is for, to join labels by.
@@ -538,10 +545,10 @@ class FeatureStore:
         snapshot, reader = self._current(), self._reader
         service = features if isinstance(features, str) else getattr(features, "name", None)
         if service is None or not self.recorder.following(snapshot).wants(service, request_id):
-            return reader.read(snapshot, features, entity_rows, full_feature_names, known_through)
+            return reader.read(snapshot, features, entity_rows, full_feature_names, known_through, strict)
         from gnomon.flows.recorder import Ids, new_id
 
-        response = reader.read(snapshot, features, entity_rows, full_feature_names, known_through=True)
+        response = reader.read(snapshot, features, entity_rows, full_feature_names, known_through=True, strict=strict)
         ids = Ids(new_id(response.at) if request_id is None else request_id, model_id, prediction_id)
         self.recorder.keep(response, service, ids)
         return response
@@ -734,6 +741,18 @@ class FeatureStore:
         """All feature services, by name."""
         return _by_name(self.catalog().services)
 
+    def list_on_demand_feature_views(self) -> list[OnDemandFeatureView]:
+        """All on-demand feature views and versions, by name."""
+        return _by_name(self.catalog().on_demand_views)
+
+    def get_on_demand_feature_view(self, name: str) -> OnDemandFeatureView:
+        """An on-demand feature view by `name` (its highest version) or `name@version`.
+
+        Raises:
+            NotRegistered: there is none.
+        """
+        return self.catalog().on_demand_view(name)
+
     def get_entity(self, name: str) -> Entity:
         """An entity.
 
@@ -849,8 +868,18 @@ class FeatureStore:
         """The snapshot online reads go by, looked at anew when it is older than the registry's `cache_ttl_seconds`."""
         now, ttl = self.clock.now(), self.config.cache_ttl_seconds
         if self._known is None or (ttl and not 0 <= now - self._known[1] <= ttl * 1_000_000):
-            self._known = self.snapshot(), now
+            self._known = self._with_functions(self.snapshot()), now
         return self._known[0]
+
+    def _with_functions(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot; the functions of its on-demand views are imported from the repo's files, each tried once."""
+        codes = {view.code for view in snapshot.catalog.on_demand_views.values() if view.code is not None}
+        if lacking := {code for code in codes - self._sought if not code.at_hand}:
+            from gnomon.flows.repo import bring_functions
+
+            self._sought |= lacking
+            bring_functions(self.repo_path, [code.place for code in lacking])
+        return snapshot
 
     def _loader(self, progress: Progress | None) -> Loader:
         from gnomon.flows.materialize import Loader, Quiet

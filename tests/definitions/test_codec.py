@@ -22,12 +22,15 @@ from gnomon import (
     JsonFormat,
     KafkaSource,
     LoggingConfig,
+    OnDemandFeatureView,
     ProtoFormat,
     PushSource,
     RedisStreamSource,
+    RequestSource,
     Window,
     agg,
 )
+from gnomon.core.functions import Code
 from gnomon.definitions.aggregations import Aggregation
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.codec import CLASSES, decode, encode, fingerprint
@@ -116,6 +119,23 @@ SPEND = FeatureView(
     aggregations=(DECLINED, TOP),
     inputs=(Field("amount", Int32), Field("declined", Bool), Field("city", String)),
 )
+REQUEST = RequestSource(name="payment", schema=(Field("amount", Float64),))
+
+
+def doubled(amount: float) -> float:
+    return amount * 2
+
+
+ON_DEMAND = OnDemandFeatureView(
+    name="doubled", sources=(REQUEST, VIEW), schema=(Field("twice", Float64),), function=doubled, version=2
+)
+EXPRESSION = OnDemandFeatureView(
+    name="expressed",
+    sources=(REQUEST,),
+    schema=(Field("twice", Float64),),
+    mode="sql",
+    expressions={"twice": "amount * 2"},
+)
 PROJECTION = Projection(view=VIEW, features=("age",), name="from", join_key_map={"user_id": "sender"})
 SERVICE = FeatureService(name="model", features=(PROJECTION,))
 
@@ -166,7 +186,10 @@ CHANGED: dict[type[Any], tuple[Any, dict[str, Any]]] = {
     JsonFormat: (JsonFormat(), {"instants": "ms", "schema_json": "{}"}),
     AvroFormat: (AvroFormat("{}"), {"schema_json": "[]", "skip_bytes": 5}),
     ProtoFormat: (ProtoFormat("a_pb2.A"), {"class_path": "a_pb2.B", "skip_bytes": 6}),
-    Field: (VIEW.schema[0], {"name": "years", "dtype": Float64, **{k: ABOUT[k] for k in ("description", "tags")}}),
+    Field: (
+        VIEW.schema[0],
+        {"name": "years", "dtype": Float64, "default": 1, **{k: ABOUT[k] for k in ("description", "tags")}},
+    ),
     FeatureView: (
         VIEW,
         {
@@ -192,6 +215,22 @@ CHANGED: dict[type[Any], tuple[Any, dict[str, Any]]] = {
             "join_key_map": {"user_id": "receiver"},
         },
     ),
+    RequestSource: (REQUEST, {"name": "other", "schema": (Field("amount", Int64),), **ABOUT}),
+    OnDemandFeatureView: (
+        ON_DEMAND,
+        {
+            "name": "other",
+            "sources": (REQUEST,),
+            "schema": (Field("twice", Int64),),
+            "mode": "numpy",
+            "code": dataclasses.replace(ON_DEMAND.code, hash="other"),
+            "expressions": {"twice": "amount * 3"},
+            "singleton": True,
+            "version": 3,
+            **ABOUT,
+        },
+    ),
+    Code: (ON_DEMAND.code, {"place": "other:f", "hash": "other", "text": "def f(): ...", "parameters": ("mean",)}),
     FeatureService: (
         SERVICE,
         {"name": "other", "features": (VIEW,), "logging_config": LoggingConfig(sample_rate=0.5), **ABOUT},
@@ -206,6 +245,7 @@ CHANGED: dict[type[Any], tuple[Any, dict[str, Any]]] = {
             "where": "not declined",
             "name": "lost",
             "arguments": {"length": 2},
+            "default": 0,
         },
     ),
     Window: (
@@ -222,6 +262,8 @@ def before_and_changes(cls: type[Any], name: str) -> tuple[Any, dict[str, Any]]:
     before, changes = CHANGED[cls]
     if cls is Window and name == "tumbling":
         return Window("1h"), changes
+    if cls is OnDemandFeatureView and name == "expressions":
+        return EXPRESSION, changes
     return SPEND if cls is FeatureView and name in WINDOWED else before, changes
 
 
@@ -245,7 +287,9 @@ def within(part: Any) -> dict[str, Any]:
         return {"view": dataclasses.replace(VIEW, source=part)}
     if isinstance(part, Field):
         return {"view": dataclasses.replace(VIEW, schema=(part,))}
-    if isinstance(part, FeatureView):
+    if isinstance(part, RequestSource):
+        return {"view": dataclasses.replace(ON_DEMAND, sources=(part, VIEW), code=ON_DEMAND.code)}
+    if isinstance(part, (FeatureView, OnDemandFeatureView)):
         return {"service": FeatureService(name="model", features=(part,))}
     if isinstance(part, Aggregation):
         return {"view": dataclasses.replace(SPEND, aggregations=(part,), inputs=(), schema=())}

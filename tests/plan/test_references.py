@@ -30,7 +30,8 @@ CATALOG = Catalog.of([PROFILE, PROFILE_2, SPEND, AIRPORTS, TRIP, MODEL])
 
 
 def asked(features, **kwargs):
-    questions, order = resolve(CATALOG, features, **kwargs)
+    meant = resolve(CATALOG, features, **kwargs)
+    questions, order = meant.views, meant.order
     return [(one.view.id, one.columns, one.features) for one in questions], order
 
 

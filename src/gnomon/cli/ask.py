@@ -100,7 +100,11 @@ def get_historical_features(
     )
 )
 @click.option(
-    "--entity", "-e", multiple=True, metavar="KEY=VALUE", help="A join key of the entity asked; repeat it for others."
+    "--entity",
+    "-e",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A join key of the entity asked, or a value of the request; repeat it for others.",
 )
 @click.option(
     "--entities-json",
@@ -119,14 +123,15 @@ def get_online_features(
 ) -> None:
     """Read features as they are now.
 
-    They come from the online store, each with its status (PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE) and the
-    event time of its row.
+    They come from the online store, each with its status (PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE, INVALID) and
+    the event time of its row. Values that on-demand features take from the request stand beside the join keys.
     """
     rows = _entity_rows(entity, entities_json)
     with run.store() as store:
-        response = store.get_online_features(
-            _asked(store, features, service), rows, full_feature_names=full_feature_names
-        )
+        asked = _asked(store, features, service)
+        if entity:
+            rows = [_with_values(store, asked, rows[0])]
+        response = store.get_online_features(asked, rows, full_feature_names=full_feature_names)
         _answer_online(run, response)
 
 
@@ -217,6 +222,15 @@ def _entity_rows(pairs: Sequence[str], text: str | None) -> list[dict[str, Any]]
             raise click.UsageError(f"--entity: {key!r} stands twice; --entities-json asks many.")
         row[key] = value
     return [row]
+
+
+def _with_values(store: FeatureStore, features: Sequence[str] | FeatureService, row: dict[str, Any]) -> dict[str, Any]:
+    """The row, with what on-demand features take from the request read by its types."""
+    from gnomon.core.requests import from_text
+    from gnomon.plan.references import resolve
+
+    given = {one.name: one.dtype for one in resolve(store.catalog(), features).given}
+    return {name: from_text(value, given[name]) if name in given else value for name, value in row.items()}
 
 
 def _contents(text: str) -> str:

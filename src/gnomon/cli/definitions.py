@@ -95,6 +95,11 @@ def _view_row(one: Any) -> list[Any]:
     return [one.id, entities, listing(one.feature_names, limit=8), ttl, one.source.name, one.description]
 
 
+def _on_demand_row(one: Any) -> list[Any]:
+    sources = ", ".join(source.name for source in one.sources)
+    return [one.id, one.mode, listing(one.feature_names, limit=8), sources, one.description]
+
+
 def _service_row(one: Any) -> list[Any]:
     parts = [f"{part.name}[{', '.join(part.features)}]" if part.features else part.name for part in one.features]
     return [one.name, ", ".join(parts), one.description]
@@ -118,7 +123,7 @@ def _group(what: str, plural: str, columns: list[str], row: Callable[[Any], list
         from gnomon.definitions.codec import encode
 
         with run.store() as store:
-            found = getattr(store, f"list_{plural.replace(' ', '_')}")()
+            found = getattr(store, f"list_{_snake(plural)}")()
         show.answer(run, [encode(one) for one in found], lambda: show.table(columns, map(row, found), _EMPTY))
 
     @group.command("describe", help=f"Describe the {what} NAME.", epilog=examples(f"gnomon {name} describe NAME"))
@@ -128,10 +133,14 @@ def _group(what: str, plural: str, columns: list[str], row: Callable[[Any], list
         from gnomon.definitions.codec import encode
 
         with run.store() as store:
-            document = encode(getattr(store, f"get_{what.replace(' ', '_')}")(name))
+            document = encode(getattr(store, f"get_{_snake(what)}")(name))
         show.answer(run, document, lambda: click.echo(_as_yaml(document)))
 
     return group
+
+
+def _snake(words: str) -> str:
+    return words.replace(" ", "_").replace("-", "_")
 
 
 def _as_yaml(document: dict[str, Any]) -> str:
@@ -164,6 +173,12 @@ COMMANDS = (
         "feature views",
         ["NAME", "ENTITIES", "FEATURES", "TTL", "SOURCE", "DESCRIPTION"],
         _view_row,
+    ),
+    _group(
+        "on-demand feature view",
+        "on-demand feature views",
+        ["NAME", "MODE", "FEATURES", "SOURCES", "DESCRIPTION"],
+        _on_demand_row,
     ),
     _group("feature service", "feature services", ["NAME", "FEATURES", "DESCRIPTION"], _service_row),
     _group("data source", "data sources", ["NAME", "PATH", "EVENT TIME", "KNOWN TIME", "DESCRIPTION"], _source_row),

@@ -5,7 +5,7 @@ An engine runs the plan it is given (`gnomon.plan.as_of`); it has no as-of rule,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +15,7 @@ from gnomon.definitions.sources import FileSource, Source
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from gnomon.core.expressions import TypedExpression
     from gnomon.plan.questions import EventsQuestion, LoadQuestion, LogPrefix, TrainingQuestion
 
 __all__ = ["Engine", "EngineCapabilities", "Lags", "SourceFile"]
@@ -129,6 +130,13 @@ class Engine(Protocol):
 
         Columns: the join keys, in their types; no part of a key is null. Of the question, `keys` and `places` do not
         matter.
+        """
+        ...
+
+    def evaluator(self, expressions: Mapping[str, TypedExpression]) -> Callable[[pa.Table], pa.Table]:
+        """What computes expressions over tables of their columns: a column for each, in their own types, row by row.
+
+        It may be called from one thread at a time, any number of times; what it holds goes with it.
         """
         ...
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from gnomon.core.aggregations import Function, function_of
+from gnomon.core.defaults import written
 from gnomon.core.windows import Window, label_of, window_of
 from gnomon.definitions.base import FrozenMap, check_column, check_unreserved, listed, put
 from gnomon.errors import DefinitionError
@@ -34,6 +35,7 @@ class Aggregation:
         name: the feature's name, or with several windows what it begins with; by default
             `{column}_{function}_{window}`.
         arguments: what the function takes besides, by name.
+        default: what stands where a value would be null, in training sets and online.
 
     Raises:
         DefinitionError: a part is unusable.
@@ -49,6 +51,7 @@ class Aggregation:
     where: str = ""
     name: str = ""
     arguments: Mapping[str, Any] = field(default_factory=FrozenMap)
+    default: Any = field(default=None, metadata={"shown": True})
 
     def __post_init__(self) -> None:
         owner = f"aggregation {self.shown}"
@@ -64,7 +67,13 @@ class Aggregation:
             check_column(owner, self.name)
             check_unreserved(owner, self.name)
         arguments = {name: tuple(one) if isinstance(one, list) else one for name, one in sorted(self.arguments.items())}
-        put(self, over=over, where=_checked_where(owner, self.where), arguments=FrozenMap(arguments))
+        put(
+            self,
+            over=over,
+            where=_checked_where(owner, self.where),
+            arguments=FrozenMap(arguments),
+            default=written(self.default),
+        )
         try:
             self.made()
         except DefinitionError as wrong:

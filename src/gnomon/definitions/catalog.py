@@ -17,9 +17,10 @@ from typing import Any, TypeVar
 from gnomon.definitions.base import FrozenMap, duplicates
 from gnomon.definitions.codec import NAMED, Definition, decode, encode, id_of, kind_of
 from gnomon.definitions.entities import Entity
+from gnomon.definitions.on_demand import OnDemandFeatureView, RequestSource
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import SOURCES, FileSource, PushSource, Source, file_sources
-from gnomon.definitions.views import FeatureView
+from gnomon.definitions.views import FeatureView, Projection, View
 from gnomon.errors import DefinitionError, NotRegistered, RequestError, UnknownFeature, listing
 
 __all__ = ["KIND_WORDS", "Catalog", "Key"]
@@ -33,7 +34,9 @@ KIND_WORDS = {
     "PushSource": "push source",
     "KafkaSource": "Kafka source",
     "RedisStreamSource": "Redis source",
+    "RequestSource": "request source",
     "FeatureView": "feature view",
+    "OnDemandFeatureView": "on-demand feature view",
     "FeatureService": "feature service",
 }
 """What each kind is called in messages."""
@@ -74,15 +77,9 @@ class Catalog:
         Raises:
             DefinitionError: a document is none, or refers to what is not among them.
         """
-        order = {cls.__name__: place for place, cls in enumerate(NAMED)}
-        found: dict[Key, Definition] = {}
-        for document in sorted(documents, key=lambda one: order.get(one.get("kind", ""), 99)):
-            try:
-                definition = decode(document, partial(_resolve, found, document))
-            except UnknownFeature as wrong:
-                raise _picks_what_is_gone(document, wrong) from wrong
-            found[kind_of(definition), id_of(definition)] = definition
+        found = _Decoding(documents).all()
         _check_source_names(found.values())
+        _check_view_names(found.values())
         return cls(FrozenMap(found))
 
     def documents(self) -> list[dict[str, Any]]:
@@ -127,6 +124,21 @@ class Catalog:
         return self._of(FeatureView)
 
     @property
+    def on_demand_views(self) -> Mapping[str, OnDemandFeatureView]:
+        """On-demand feature views by `name@version`."""
+        return self._of(OnDemandFeatureView)
+
+    @property
+    def all_views(self) -> Mapping[str, FeatureView | OnDemandFeatureView]:
+        """Views of both kinds by `name@version`."""
+        return {**self.views, **self.on_demand_views}
+
+    @property
+    def request_sources(self) -> Mapping[str, RequestSource]:
+        """Request sources by name."""
+        return self._of(RequestSource)
+
+    @property
     def services(self) -> Mapping[str, FeatureService]:
         """Feature services by name."""
         return self._of(FeatureService)
@@ -138,20 +150,25 @@ class Catalog:
             NotRegistered: there is none.
             RequestError: it is no text, or the version is no number.
         """
-        if not isinstance(reference, str):
-            raise RequestError(f"{reference!r} names no view.", hint="write 'name' or 'name@version'.")
-        name, at, version = reference.partition("@")
-        versions = {view.version: view for view in self.views.values() if view.name == name}
-        if not versions:
-            raise NotRegistered(kind="feature view", name=name, known={view.name for view in self.views.values()})
-        if not at:
-            return versions[max(versions)]
-        if not version.isdecimal():
-            raise RequestError(f"{reference!r} names no version.", hint=f"write {name}@{max(versions)}.")
-        if int(version) not in versions:
-            known = (view.id for view in versions.values())
-            raise NotRegistered(kind="feature view", name=reference, known=known)
-        return versions[int(version)]
+        return _versioned("feature view", self.views, reference)
+
+    def on_demand_view(self, reference: str) -> OnDemandFeatureView:
+        """An on-demand view by `name` (its highest version) or `name@version`.
+
+        Raises:
+            NotRegistered: there is none.
+            RequestError: it is no text, or the version is no number.
+        """
+        return _versioned("on-demand feature view", self.on_demand_views, reference)
+
+    def any_view(self, reference: str) -> FeatureView | OnDemandFeatureView:
+        """A view of either kind by `name` (its highest version) or `name@version`.
+
+        Raises:
+            NotRegistered: there is none.
+            RequestError: it is no text, or the version is no number.
+        """
+        return _versioned("feature view", self.all_views, reference)
 
     def service(self, name: str) -> FeatureService:
         """A service by name.
@@ -165,6 +182,69 @@ class Catalog:
 
     def _of(self, cls: type[D]) -> dict[str, D]:
         return {name: one for (kind, name), one in self.definitions.items() if isinstance(one, cls)}
+
+
+V = TypeVar("V", bound=View)
+
+
+def _versioned(kind: str, views: Mapping[str, V], reference: str) -> V:
+    """The view that a reference names, of those of a kind."""
+    if not isinstance(reference, str):
+        raise RequestError(f"{reference!r} names no view.", hint="write 'name' or 'name@version'.")
+    name, at, version = reference.partition("@")
+    versions = {view.version: view for view in views.values() if view.name == name}
+    if not versions:
+        raise NotRegistered(kind=kind, name=name, known={view.name for view in views.values()})
+    if not at:
+        return versions[max(versions)]
+    if not version.isdecimal():
+        raise RequestError(f"{reference!r} names no version.", hint=f"write {name}@{max(versions)}.")
+    if int(version) not in versions:
+        raise NotRegistered(kind=kind, name=reference, known=(view.id for view in versions.values()))
+    return versions[int(version)]
+
+
+class _Decoding:
+    """Documents on their way to definitions, each decoded after those it refers to."""
+
+    def __init__(self, documents: Iterable[Mapping[str, Any]]) -> None:
+        order = {cls.__name__: place for place, cls in enumerate(NAMED)}
+        given = sorted(documents, key=lambda one: order.get(one.get("kind", ""), 99))
+        self._documents = {_key_of(document): document for document in given}
+        self._found: dict[Key, Definition] = {}
+        self._busy: list[Key] = []
+
+    def all(self) -> dict[Key, Definition]:
+        """The definitions."""
+        for key in self._documents:
+            self._decode(key)
+        return self._found
+
+    def _decode(self, key: Key) -> None:
+        if key in self._found:
+            return
+        if key in self._busy:
+            path = " → ".join(name for _, name in (*self._busy[self._busy.index(key) :], key))
+            raise DefinitionError(f"on-demand views go in a circle: {path}.", hint="take one of them out of the other.")
+        document = self._documents[key]
+        self._busy.append(key)
+        try:
+            self._found[key] = decode(document, partial(self._referred, document))
+        except UnknownFeature as wrong:
+            raise _picks_what_is_gone(document, wrong) from wrong
+        self._busy.pop()
+
+    def _referred(self, referring: Mapping[str, Any], kind: str, name: str) -> Definition:
+        if (kind, name) in self._documents:
+            self._decode((kind, name))
+        return _resolve(self._found, referring, kind, name)
+
+
+def _key_of(document: Mapping[str, Any]) -> Key:
+    """The kind and the id of what a document says."""
+    kind, name = str(document.get("kind")), str(document.get("name"))
+    versioned = kind in (FeatureView.__name__, OnDemandFeatureView.__name__)
+    return kind, f"{name}@{document.get('version', 1)}" if versioned else name
 
 
 def _resolve(found: Mapping[Key, Definition], referring: Mapping[str, Any], kind: str, name: str) -> Definition:
@@ -186,6 +266,19 @@ def _check_source_names(definitions: Iterable[Definition]) -> None:
         )
 
 
+def _check_view_names(definitions: Iterable[Definition]) -> None:
+    """Views of both kinds are looked up by their names alone."""
+    kinds: dict[str, set[str]] = {}
+    for one in definitions:
+        if isinstance(one, View):
+            kinds.setdefault(one.name, set()).add(kind_of(one))
+    if twice := [name for name, some in kinds.items() if len(some) > 1]:
+        raise DefinitionError(
+            f"a feature view and an on-demand feature view are both called {twice[0]!r}.",
+            hint="give one of them another name, or drop the older one: gnomon apply --prune.",
+        )
+
+
 def _picks_what_is_gone(document: Mapping[str, Any], wrong: UnknownFeature) -> DefinitionError:
     name = f"{KIND_WORDS[document['kind']]} {document['name']!r}"
     return DefinitionError(
@@ -199,6 +292,9 @@ def _reach(definition: Any) -> Iterator[Definition]:
     if isinstance(definition, FeatureService):
         for part in definition.features:
             yield from _reach(part.view)
+    if isinstance(definition, OnDemandFeatureView):
+        for source in definition.sources:
+            yield from _reach(source.view if isinstance(source, Projection) else source)
     if isinstance(definition, FeatureView):
         yield from definition.entities
         yield from _reach(definition.source)

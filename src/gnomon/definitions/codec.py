@@ -18,27 +18,32 @@ from datetime import timedelta
 from typing import Any
 
 from gnomon.clock import duration_text
+from gnomon.core.functions import Code
 from gnomon.core.windows import Window
 from gnomon.definitions.aggregations import Aggregation
 from gnomon.definitions.entities import Entity, Field
 from gnomon.definitions.formats import FORMATS
 from gnomon.definitions.logging import LoggingConfig
+from gnomon.definitions.on_demand import OnDemandFeatureView, RequestSource
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import FileSource, PushSource
 from gnomon.definitions.streams import STREAMS
-from gnomon.definitions.views import FeatureView, Projection
+from gnomon.definitions.views import FeatureView, Projection, View
 from gnomon.errors import DefinitionError
 from gnomon.types import FeatureType
 
-Definition = Entity | FileSource | PushSource | FeatureView | FeatureService
+Definition = Entity | FileSource | PushSource | RequestSource | FeatureView | OnDemandFeatureView | FeatureService
 """What has a name of its own in the registry."""
 
 Resolve = Callable[[str, str], Definition]
 """Gives the definition of a kind and an id."""
 
-NAMED: tuple[type[Any], ...] = (Entity, FileSource, PushSource, *STREAMS, FeatureView, FeatureService)
+NAMED: tuple[type[Any], ...] = (
+    *(Entity, FileSource, PushSource, *STREAMS, RequestSource),
+    *(FeatureView, OnDemandFeatureView, FeatureService),
+)
 CLASSES: dict[str, type[Any]] = {
-    one.__name__: one for one in (*NAMED, *FORMATS, Aggregation, Field, LoggingConfig, Projection, Window)
+    one.__name__: one for one in (*NAMED, *FORMATS, Aggregation, Code, Field, LoggingConfig, Projection, Window)
 }
 
 
@@ -49,7 +54,7 @@ def kind_of(definition: Definition) -> str:
 
 def id_of(definition: Definition) -> str:
     """The name that is unique among its kind: `name@version` for a view, the name for the others."""
-    return definition.id if isinstance(definition, FeatureView) else definition.name
+    return definition.id if isinstance(definition, View) else definition.name
 
 
 def encode(definition: Definition) -> dict[str, Any]:
@@ -99,15 +104,37 @@ def fingerprint(definition: Definition) -> str:
     >>> fingerprint(Entity(name="u")) == fingerprint(Entity(name="u", description="another word", tags={"a": "b"}))
     True
     """
-    text = json.dumps(_encode_fields(definition, _expand, describing=False), sort_keys=True)
+    text = json.dumps(_encode_fields(definition, _expand, without=_TOLD), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _encode_fields(obj: Any, nested: Callable[[Any], Any], describing: bool = True) -> dict[str, Any]:
+def stored_fingerprint(view: FeatureView) -> str:
+    """32 hex digits that change exactly when what is stored of a view may be other values: defaults are put in later.
+
+    >>> from gnomon import FileSource
+    >>> from gnomon.types import Int64
+    >>> source = FileSource(path="users.parquet", timestamp_field="at")
+    >>> plain, filled = (FeatureView(name="v", source=source, schema=[Field("age", Int64, default=one)])
+    ...                  for one in (None, 0))
+    >>> stored_fingerprint(plain) == stored_fingerprint(filled) == fingerprint(plain)
+    True
+    >>> fingerprint(filled) == fingerprint(plain)
+    False
+    """
+    text = json.dumps(_encode_fields(view, _expand_stored, without=_SHOWN), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+_TOLD = ("describes",)
+_SHOWN = ("describes", "shown")
+"""What marks fields that tell people something, and those that change what is shown of a value and not the value."""
+
+
+def _encode_fields(obj: Any, nested: Callable[[Any], Any], without: tuple[str, ...] = ()) -> dict[str, Any]:
     document: dict[str, Any] = {"kind": type(obj).__name__}
     for one in dataclasses.fields(obj):
         value = getattr(obj, one.name)
-        if (describing or not one.metadata.get("describes")) and value != _default(one):
+        if not any(one.metadata.get(mark) for mark in without) and value != _default(one):
             document[one.name] = _encode_value(value, nested)
     return document
 
@@ -133,7 +160,11 @@ def _encode_nested(value: Any) -> dict[str, Any]:
 
 
 def _expand(value: Any) -> dict[str, Any]:
-    return _encode_fields(value, _expand, describing=False)
+    return _encode_fields(value, _expand, without=_TOLD)
+
+
+def _expand_stored(value: Any) -> dict[str, Any]:
+    return _encode_fields(value, _expand_stored, without=_SHOWN)
 
 
 def _decode(value: Any, where: dataclasses.Field[Any], resolve: Resolve) -> Any:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from gnomon import types
+from gnomon.core.defaults import check_default, plain
 from gnomon.definitions.base import (
     FrozenMap,
     check_column,
@@ -84,9 +85,10 @@ class Field:
         dtype: its type, from `gnomon.types`.
         description: for people.
         tags: for people; text to text.
+        default: what stands where a value would be null, in training sets and online; the status still says why.
 
     Raises:
-        DefinitionError: the name is unusable or the type is none.
+        DefinitionError: the name is unusable, the type is none, or the default is no value of it.
 
     >>> from gnomon.types import Array, Float32
     >>> Field(name="embedding", dtype=Array(Float32)).dtype
@@ -97,6 +99,7 @@ class Field:
     dtype: FeatureType
     description: str = describing(default="")
     tags: Mapping[str, str] = describing(default_factory=FrozenMap)
+    default: Any = field(default=None, metadata={"shown": True})
 
     if TYPE_CHECKING:
         # What may be written, which is more than what is kept.
@@ -106,13 +109,21 @@ class Field:
             dtype: FeatureType | ValueType | str,
             description: str = "",
             tags: Mapping[str, str] | None = None,
+            default: Any = None,
         ) -> None: ...
 
     def __post_init__(self) -> None:
         owner = f"field {self.name!r}"
         check_column(owner, self.name)
         check_texts(owner, description=self.description)
-        put(self, dtype=types.coerce(self.dtype, owner), tags=check_tags(owner, self.tags))
+        dtype = types.coerce(self.dtype, owner)
+        default = check_default(owner, self.default, dtype)
+        put(self, dtype=dtype, tags=check_tags(owner, self.tags), default=default)
+
+    @property
+    def standing_in(self) -> Any:
+        """The default as columns hold it, instants as µs; None where there is none."""
+        return None if self.default is None else plain(self.default, self.dtype)
 
 
 Feature = Field

@@ -18,7 +18,7 @@ from gnomon.definitions.base import (
     put,
 )
 from gnomon.definitions.logging import OWN, LoggingConfig, columns_of
-from gnomon.definitions.views import FeatureView, Projection
+from gnomon.definitions.views import Projection, View
 from gnomon.errors import DefinitionError
 
 __all__ = ["FeatureService", "logged_names"]
@@ -30,7 +30,7 @@ class FeatureService:
 
     Args:
         name: the service's name.
-        features: views, picked features (`view[["age"]]`), renamed or re-keyed views.
+        features: views, on-demand views, picked features (`view[["age"]]`), renamed or re-keyed views.
         description: for people.
         owner: for people.
         tags: for people; text to text.
@@ -40,7 +40,7 @@ class FeatureService:
         DefinitionError: something in `features` is no view, or two of them go by one name; or requests shall be logged,
             and a column is called like one that the log has for itself.
 
-    >>> from gnomon import FileSource
+    >>> from gnomon import FeatureView, FileSource
     >>> airport = FeatureView(name="airport", entities=["faa"], source=FileSource(path="airports.parquet"))
     >>> origin = airport.with_name("from").with_join_key_map({"faa": "origin"})
     >>> dest = airport.with_name("to").with_join_key_map({"faa": "dest"})
@@ -61,7 +61,7 @@ class FeatureService:
             self,
             *,
             name: str,
-            features: Sequence[FeatureView | Projection],
+            features: Sequence[View | Projection],
             description: str = "",
             owner: str = "",
             tags: Mapping[str, str] | None = None,
@@ -85,7 +85,7 @@ class FeatureService:
 
 
 def _projection(owner: str, part: Any) -> Projection:
-    if isinstance(part, FeatureView):
+    if isinstance(part, View):
         return Projection(view=part)
     if isinstance(part, Projection):
         return part

@@ -284,6 +284,9 @@ def _checked_schema(owner: str, given: Any) -> tuple[Field, ...]:
     for one in fields:
         if not isinstance(one, Field):
             raise DefinitionError(f"{owner}: {one!r} is no Field.", hint="schema=[Field(name='age', dtype=Int64), …].")
+        if one.default is not None:
+            hint = "defaults stand on features: in a view's schema, or on its aggregations."
+            raise DefinitionError(f"{owner}: {one.name!r} has a default.", hint=hint)
         check_unreserved(owner, one.name)
     if twice := duplicates(one.name for one in fields):
         raise DefinitionError(f"{owner}: column {twice[0]!r} stands twice.", hint="name each column once.")

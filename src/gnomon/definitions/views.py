@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -26,11 +26,48 @@ from gnomon.definitions.sources import SOURCES, Source
 from gnomon.errors import DefinitionError, UnknownFeature, listing
 from gnomon.types import FeatureType
 
-__all__ = ["FeatureView", "Projection"]
+__all__ = ["FeatureView", "Projection", "View"]
+
+
+class View:
+    """What has features that can be asked for: a feature view, or an on-demand one."""
+
+    __slots__ = ()
+
+    name: str
+    schema: tuple[Field, ...]
+    version: int
+
+    @property
+    def id(self) -> str:
+        """`name@version`: the view's name among all views and versions."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def join_keys(self) -> tuple[str, ...]:
+        """The columns that name one of what it is about."""
+        return ()
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of its features, in schema order."""
+        return tuple(one.name for one in self.schema)
+
+    def __getitem__(self, features: Sequence[str]) -> Projection:
+        """Pick features: `view[["age", "city"]]`."""
+        return Projection(view=self, features=_picked(f"view {self.name!r}", features))
+
+    def with_name(self, name: str) -> Projection:
+        """The same view under another name, to use it twice in one service."""
+        return Projection(view=self, name=name)
+
+    def with_join_key_map(self, join_key_map: Mapping[str, str]) -> Projection:
+        """The same view looked up by other columns: `{"airport": "dest"}` joins `airport` on the column `dest`."""
+        return Projection(view=self, join_key_map=join_key_map)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FeatureView:
+class FeatureView(View):
     """Features of entities: of the latest row of each (a row view), or of its events in windows (a windowed view).
 
     Args:
@@ -163,23 +200,6 @@ class FeatureView:
         """Whether all types are known, as they are in a registry."""
         return bool(self.schema) and len(self.entity_columns) == len(self.join_keys)
 
-    @property
-    def id(self) -> str:
-        """`name@version`: the view's name among all views and versions."""
-        return f"{self.name}@{self.version}"
-
-    def __getitem__(self, features: Sequence[str]) -> Projection:
-        """Pick features: `view[["age", "city"]]`."""
-        return Projection(view=self, features=_picked(f"view {self.name!r}", features))
-
-    def with_name(self, name: str) -> Projection:
-        """The same view under another name, to use it twice in one service."""
-        return Projection(view=self, name=name)
-
-    def with_join_key_map(self, join_key_map: Mapping[str, str]) -> Projection:
-        """The same view looked up by other columns: `{"airport": "dest"}` joins `airport` on the column `dest`."""
-        return Projection(view=self, join_key_map=join_key_map)
-
 
 # A view is asked for `features` far more often than it is made with that older argument.
 FeatureView.features = property(lambda self: _Shown(self.schema))  # type: ignore[attr-defined]
@@ -206,13 +226,13 @@ class Projection:
         DefinitionError: a feature stands twice, or the map names no join key of the view.
     """
 
-    view: FeatureView
+    view: View
     features: tuple[str, ...] = ()
     name: str = ""
     join_key_map: Mapping[str, str] = field(default_factory=FrozenMap)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.view, FeatureView):
+        if not isinstance(self.view, View):
             raise DefinitionError(f"projection of {self.view!r}, which is no view.", hint="view is a FeatureView.")
         owner = f"projection of view {self.view.name!r}"
         if self.name != "":
@@ -306,6 +326,7 @@ def _split(
         raise DefinitionError(f"{owner}: {kind} {twice[0]!r} stands twice.", hint=f"name each {kind} once.")
     features = [one for one in fields if one.name not in key_types]
     declared = {one.name: one for one in (*key_fields, *fields) if one.name in key_types}
+    _check_no_defaults(owner, declared.values(), "a join key", "give it to a feature")
     for key, value_type in key_types.items():
         if key in declared:
             dtype = check_key_type(f"{owner}: join key {key!r}", declared[key].dtype)
@@ -317,6 +338,13 @@ def _split(
         elif value_type is not None:
             declared[key] = Field(key, value_type)
     return tuple(features), tuple(declared[key] for key in key_types if key in declared)
+
+
+def _check_no_defaults(owner: str, fields: Iterable[Field], what: str, hint: str) -> None:
+    """Refuse a default that would never stand for anything."""
+    for one in fields:
+        if one.default is not None:
+            raise DefinitionError(f"{owner}: {one.name!r} is {what}, and has a default.", hint=f"{hint}: default=….")
 
 
 def _aggregations(owner: str, given: Any) -> tuple[Aggregation, ...]:
@@ -384,6 +412,7 @@ def _windowed(
         )
     types = {one.name: one for one in (*declared, *inputs) if one.name in columns}
     known = tuple(types[column] for column in columns if column in types)
+    _check_no_defaults(owner, known, "a column that an aggregation looks at", "give it to the aggregation")
     if len(known) < len(columns):
         return (), known
     dtypes = {one.name: one.dtype for one in known}
@@ -412,7 +441,7 @@ def _check_lengths(owner: str, aggregations: Sequence[Aggregation]) -> None:
 
 def _features(owner: str, aggregation: Aggregation, columns: Mapping[str, FeatureType]) -> list[Field]:
     try:
-        return [Field(name, dtype) for name, dtype in aggregation.features(columns)]
+        return [Field(name, dtype, default=aggregation.default) for name, dtype in aggregation.features(columns)]
     except DefinitionError as wrong:
         what = f"{owner}: aggregation {aggregation.shown}: {wrong.what}"
         raise DefinitionError(what, instead=wrong.instead, hint=wrong.hint) from None

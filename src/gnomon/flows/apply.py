@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gnomon.definitions.catalog import Catalog, Key
-from gnomon.definitions.codec import Definition
+from gnomon.definitions.codec import Definition, stored_fingerprint
 from gnomon.definitions.entities import Entity
+from gnomon.definitions.views import FeatureView
 from gnomon.flows.repo import repo_definitions
 from gnomon.flows.resolve import resolve
 from gnomon.plan.changes import Change, affected_views, diff, differences, render
@@ -115,7 +116,7 @@ def plan(registry: Registry, engine: Engine, project: str, objects: Sequence[Any
         changes=diff(base.catalog, resolved.catalog),
         notes=resolved.notes,
         affected=affected,
-        reload=tuple(name for name in affected if views[name].online),
+        reload=tuple(name for name in affected if name in views and _to_reload(base.catalog.views[name], views[name])),
     )
 
 
@@ -151,6 +152,11 @@ def apply(
     expected = planned.base if expected_version is None else expected_version
     version = registry.commit(project, planned.changes, expected_version=expected, at=at, by=by)
     return replace(planned, version=version)
+
+
+def _to_reload(before: FeatureView, after: FeatureView) -> bool:
+    """Whether what is online of a view is no longer what the view says; defaults are put in when it is read."""
+    return after.online and stored_fingerprint(before) != stored_fingerprint(after)
 
 
 def _wanted(registered: Catalog, given: Catalog, objects: Sequence[Any]) -> dict[Key, Definition | None]:

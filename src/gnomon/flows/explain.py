@@ -28,11 +28,11 @@ from gnomon.flows.evidence import Evidence, gathered, near_bounds
 from gnomon.flows.explanation import BECAUSE, REASON, Explanation, Meaning, Online
 from gnomon.flows.spine import INSTANT_COLUMN
 from gnomon.flows.training import TrainingSet, get_historical_features
-from gnomon.flows.wording import Wording, words_of_aggregation
+from gnomon.flows.wording import Wording, refused, words_of_aggregation
 from gnomon.plan.events import EVENT, KNOWN, PLACES, conditions_of, input_columns
 from gnomon.plan.known_through import KnownThrough
 from gnomon.plan.reasons import INSIDE, Occurrence, Reason, Verdict, recomputed, row_verdicts, window_verdicts
-from gnomon.plan.references import reference_of
+from gnomon.plan.references import reference_of, resolve
 from gnomon.types import FeatureType
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ def explain(
     if not isinstance(entity, Mapping):
         raise RequestError(f"entity is {entity!r:.80}.", hint="entity is a dict of join keys: entity={'user_id': 7}.")
     reference = reference_of(snapshot.catalog, feature)
+    if (meant := resolve(snapshot.catalog, [reference])).computed:
+        raise refused(meant.computed[-1].view, "the explanation of one value")
     _check_keys(entity, snapshot, reference)
     instant = clock.now() if at is None else to_micros(at)
     spine = {name: [value] for name, value in entity.items()}
@@ -137,7 +139,8 @@ class Case:
     def of(cls, made: TrainingSet, at: int) -> Case:
         """The case that a training set of one row and one feature is."""
         files = {name: tuple(path for path, _, _ in found) for name, found in made.metadata["files"].items()}
-        made = replace(made, question=replace(made.question, files=files))
+        # What is made of events, and not the default that stands where that is null.
+        made = replace(made, question=replace(made.question, files=files), finishing=None)
         part = made.question.views[0]
         feature = part.features[0][0]
         dtype = next(one.dtype for one in part.view.schema if one.name == feature)

@@ -26,7 +26,7 @@ from gnomon.core.ledger.records import Records
 from gnomon.core.ledger.shape import EVENT, KNOWN, Shape
 from gnomon.core.marks import MARK, Mark, new_build
 from gnomon.core.staircases import merging
-from gnomon.definitions.codec import fingerprint
+from gnomon.definitions.codec import stored_fingerprint
 from gnomon.definitions.sources import PushSource, Source
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import BackendError, ConflictError
@@ -110,7 +110,7 @@ class Feed(ABC):
     ) -> None:
         self.view, self._project, self._engine, self._store = view, project, engine, store
         self._history = history
-        self.fingerprint = fingerprint(view)
+        self.fingerprint = stored_fingerprint(view)
 
     table: Table
 

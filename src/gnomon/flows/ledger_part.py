@@ -17,10 +17,11 @@ from gnomon.core.ledger.records import Records
 from gnomon.core.ledger.shape import Shape
 from gnomon.core.ledger.summary import Summary
 from gnomon.core.marks import MARK, Mark
-from gnomon.definitions.codec import fingerprint
+from gnomon.definitions.codec import stored_fingerprint
 from gnomon.errors import BackendError
 from gnomon.flows.ledgers import ledger_of
-from gnomon.flows.responses import Answer
+from gnomon.flows.request_time import defaults_of
+from gnomon.flows.responses import Answer, FilledAnswer
 from gnomon.plan.ledger import reading_of, shape_of
 from gnomon.plan.questions import NO_ROWS, Through, ViewQuestion
 
@@ -39,6 +40,7 @@ class LedgerPart:
         shape: what the ledgers' records hold.
         reading: reads the features asked.
         count: how many features these are.
+        defaults: what stands where a feature would be null, by its place; None where nothing does.
         fingerprint: the view's, which the table was loaded for.
     """
 
@@ -49,6 +51,7 @@ class LedgerPart:
     shape: Shape
     reading: Reading
     count: int
+    defaults: dict[int, Any] | None
     fingerprint: str
 
     @classmethod
@@ -64,7 +67,8 @@ class LedgerPart:
             shape=shape,
             reading=reading_of(view, shape, features),
             count=len(features),
-            fingerprint=fingerprint(view),
+            defaults=defaults_of(view, features),
+            fingerprint=stored_fingerprint(view),
         )
 
     def first_keys(self, keys: list[bytes]) -> list[bytes]:
@@ -166,7 +170,8 @@ class _LedgerLook:
             rows = [[None] * self.part.count if gone else row for row, gone in zip(rows, absent, strict=True)]
         columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(self.part.count)]
         events = [_last(head) for head in self.heads]
-        return Answer(columns, events, absent if any(absent) else None, None, None, invalid or None)
+        answer = Answer(columns, events, absent if any(absent) else None, None, None, invalid or None)
+        return answer if self.part.defaults is None else FilledAnswer.of(answer, self.part.defaults)
 
     def through(self, now: int) -> list[Through]:
         """For each entity which rows its answer was made of."""

@@ -11,9 +11,10 @@ from gnomon.definitions.base import FrozenMap
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import RequestError, listing
 from gnomon.flows.explanation import MOST_SHOWN, Explanation, records, shown
-from gnomon.flows.wording import place_text
+from gnomon.flows.wording import place_text, refused
 from gnomon.plan.events import FILE
-from gnomon.plan.lineage import Edge, Lineage, Node, source_nodes, static_lineage
+from gnomon.plan.lineage import Edge, Lineage, Node, on_demand_lineage, source_nodes, static_lineage
+from gnomon.plan.questions import Computation
 from gnomon.plan.references import reference_of, resolve
 
 __all__ = ["get_lineage"]
@@ -40,13 +41,24 @@ def get_lineage(
         UnknownFeature: the view has no such feature.
     """
     reference = reference_of(snapshot.catalog, feature)
-    (part,), _ = resolve(snapshot.catalog, [reference])
+    meant = resolve(snapshot.catalog, [reference])
+    if meant.computed:
+        return _on_demand(snapshot, meant.computed[-1], entity_id)
+    part = meant.views[0]
     view, name = part.view, part.features[0][0]
     if entity_id is None:
         if timestamp is not None:
             raise RequestError("timestamp= without entity_id=.", hint="say of whom: entity_id={'user_id': 7}.")
         return static_lineage(snapshot.catalog, view, name)
     return _of_value(explain(reference, _keys(view, entity_id)), view)
+
+
+def _on_demand(snapshot: Snapshot, computation: Computation, entity_id: Any) -> Lineage:
+    """What an on-demand feature is defined to be computed from."""
+    view, feature = computation.view, computation.features[0][0]
+    if entity_id is not None:
+        raise refused(view, "the lineage of one value")
+    return on_demand_lineage(snapshot.catalog, view, feature)
 
 
 def _keys(view: FeatureView, entity_id: Any) -> Mapping[str, Any]:

@@ -22,7 +22,7 @@ from gnomon.contracts.online import OnlineStore
 from gnomon.contracts.registry import Registry, Run, Snapshot
 from gnomon.core.marks import Mark
 from gnomon.core.staircases import merging
-from gnomon.definitions.codec import fingerprint
+from gnomon.definitions.codec import stored_fingerprint
 from gnomon.definitions.sources import PushSource, file_sources
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import BackendError, RequestError, listing
@@ -171,12 +171,12 @@ class Loader:
     def over_range(self, view: FeatureView, start: int | None, end: int, *, anew: bool) -> Load:
         """A load of what happened or became known from `start` on; `anew`, in place of all that is there."""
         runs = [] if anew else self.registry.runs(self.snapshot.project, view.id)
-        covered = _covered(runs, fingerprint(view))
+        covered = _covered(runs, stored_fingerprint(view))
         complete = start is None or (covered is not None and start <= covered and self._is_there(view))
         # Of files that landed since the last load a range reads only a part: they stay new.
         files = _stamps(self._files(view)) if start is None else runs[0].files if runs else ()
         notes: tuple[str, ...] = ()
-        if runs and runs[0].fingerprint != fingerprint(view):
+        if runs and runs[0].fingerprint != stored_fingerprint(view):
             notes = (
                 "the view's definition changed since its last load: an incremental load, or --replace, redoes it.",
             )
@@ -188,10 +188,10 @@ class Loader:
     def since_last(self, view: FeatureView, end: int) -> Load:
         """A load of what happened or became known since the last one, and of files that are new or changed since."""
         runs = self.registry.runs(self.snapshot.project, view.id)
-        covered = _covered(runs, fingerprint(view))
+        covered = _covered(runs, stored_fingerprint(view))
         files = self._files(view)
         if covered is None or not self._is_there(view):
-            return self._whole(view, end, files, changed=bool(runs) and runs[0].fingerprint != fingerprint(view))
+            return self._whole(view, end, files, changed=bool(runs) and runs[0].fingerprint != stored_fingerprint(view))
         unread, notes = _unread(files, runs[0])
         questions = [] if len(unread) == len(files) else [self._question(view, covered, end)]
         if unread:
@@ -277,7 +277,7 @@ class Loader:
         now = self.clock.now()
         return Run(
             view=view.id,
-            fingerprint=fingerprint(view),
+            fingerprint=stored_fingerprint(view),
             start=start,
             end=end,
             started=now,

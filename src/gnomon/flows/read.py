@@ -30,7 +30,8 @@ from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import PushSource
 from gnomon.errors import BackendError, RequestError, listing, nearest_hint
 from gnomon.flows.ledger_part import LedgerPart
-from gnomon.flows.responses import Answer, Asked, Of, OnlineResponse, shown
+from gnomon.flows.request_time import Adding, RequestTime, defaults_of
+from gnomon.flows.responses import Answer, Asked, FilledAnswer, Of, OnlineResponse, shown
 from gnomon.flows.tables import known_layouts, layout_of, table_of
 from gnomon.plan.questions import NO_ROWS, Through, ViewQuestion
 from gnomon.plan.references import Features, resolve
@@ -39,7 +40,7 @@ from gnomon.types import FeatureType
 __all__ = ["EntityRows", "OnlineResponse", "Reader", "Steps", "get_online_features"]
 
 EntityRows = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]
-"""One dict of join keys per entity, or a dict of lists."""
+"""One dict of join keys, and of values that come with the request, per entity; or a dict of lists."""
 
 Steps = Generator[Sequence[Wanted], list[list[bytes | None]], OnlineResponse]
 """A request on its way: yields what it wants of the store, is sent what is there, returns the answer."""
@@ -82,23 +83,27 @@ class Reader:
         entity_rows: EntityRows,
         full_feature_names: bool = False,
         known_through: bool = False,
+        strict: bool = False,
     ) -> OnlineResponse:
         """The features of each entity as of the clock's now.
 
         Args:
             snapshot: the registered definitions.
             features: references such as `profile:age`, a service (its registered form counts) or a service's name.
-            entity_rows: the join keys of each entity, as a list of dicts or a dict of lists; any number.
+            entity_rows: the join keys of each entity, and the values that come with the request, as a list of dicts or
+                a dict of lists; any number.
             full_feature_names: name the columns `view__feature`.
             known_through: whether the answer shall say which rows it was made of.
+            strict: whether an on-demand feature that cannot be computed is an error; otherwise it is null, and INVALID.
 
         Raises:
-            RequestError: a join key is missing, unknown, or cannot be cast without loss; or the question is unclear.
+            RequestError: a join key is missing, unknown, or cannot be cast without loss; or the question is unclear; or
+                an on-demand feature cannot be computed, and that is an error.
             NotRegistered: a view or a service is not registered.
             UnknownFeature: a view has no such feature.
             BackendError: the store cannot be read.
         """
-        steps = self.steps(snapshot, features, entity_rows, full_feature_names, known_through)
+        steps = self.steps(snapshot, features, entity_rows, full_feature_names, known_through, strict)
         read = self._store.read
         wanted = next(steps)
         try:
@@ -115,6 +120,7 @@ class Reader:
         entity_rows: EntityRows,
         full_feature_names: bool = False,
         known_through: bool = False,
+        strict: bool = False,
     ) -> Steps:
         """The same request in steps: what is wanted of the store is yielded, at least once, and what is there is sent.
 
@@ -123,20 +129,28 @@ class Reader:
         """
         plan = self._plan(snapshot, features, full_feature_names)
         given = _given(entity_rows, plan)
+        adding = None if plan.request_time is None else plan.request_time.adding(given, strict)
         parts, store = plan.parts, self._store
         keys = [part.encoder(*[given[name] for name in part.columns]) for part in parts]
         if plan.rows is None or known_through:
-            return (yield from self._looked_twice(plan, given, keys, known_through))
+            return (yield from self._looked_twice(plan, given, keys, known_through, adding))
         found = yield [(part.table, _asked(wanted)) for part, wanted in zip(parts, keys, strict=True)]
         now = self._clock.now()
         try:
             answers = list(map(_Part.answer, plan.rows, repeat(store), keys, found, repeat(now)))
         except _Waiting:
-            return (yield from self._looked_twice(plan, given, keys, known_through))
+            return (yield from self._looked_twice(plan, given, keys, known_through, adding))
+        if adding is not None:
+            answers = adding(answers)
         return OnlineResponse(given, plan.key_types, answers, plan.order, now, plan.views)
 
     def _looked_twice(
-        self, plan: _Plan, given: dict[str, list[Any]], keys: list[list[bytes | None]], known_through: bool
+        self,
+        plan: _Plan,
+        given: dict[str, list[Any]],
+        keys: list[list[bytes | None]],
+        known_through: bool,
+        adding: Adding | None,
     ) -> Steps:
         """An answer that ledgers have a part in: perhaps some chunks have to be fetched in a second step."""
         store, parts = self._store, plan.parts
@@ -162,6 +176,8 @@ class Reader:
             if known_through:
                 for look, answer in zip(looks, answers, strict=True):
                     answer.through = look.through(now)
+            if adding is not None:
+                answers = adding(answers)
             return OnlineResponse(given, plan.key_types, answers, plan.order, now, plan.views)
         raise BackendError(
             f"an entity's ledger was changed {MOST_LOOKS} times while it was read, or parts of it are gone.",
@@ -200,9 +216,11 @@ class _Plan:
         parts: one per view used.
         order: where each column of the answer comes from, by name.
         key_types: type of each join-key column asked for, in order of first use.
-        owners: a view that needs it, for each of these columns.
+        owners: a view that needs it, for each of these columns and for each value that comes with the request.
         rows: the parts, if all are of row views; else None.
         views: what each part is of.
+        request_time: what is computed of the parts; None for nothing.
+        unused: what may come with a request, and is not looked at.
     """
 
     snapshot: Snapshot
@@ -212,10 +230,13 @@ class _Plan:
     owners: dict[str, str]
     rows: tuple[_Part, ...] | None
     views: tuple[Of, ...]
+    request_time: RequestTime | None = None
+    unused: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, snapshot: Snapshot, features: Features, full: bool) -> _Plan:
-        questions, names = resolve(snapshot.catalog, features, full)
+        meaning = resolve(snapshot.catalog, features, full)
+        questions = meaning.views
         key_types: dict[str, FeatureType] = {}
         owners: dict[str, str] = {}
         places: dict[str, Asked] = {}
@@ -233,18 +254,21 @@ class _Plan:
             types = {one.name: one.dtype for one in view.schema}
             for place, (feature, name) in enumerate(question.features):
                 places[name] = Asked(number, place, types[feature], shown(types[feature]))
-        counting = next(iter(key_types), NOBODY)
+        request_time = RequestTime.of(meaning, tuple(key_types), places)
+        for value in meaning.given:
+            owners.setdefault(value.name, value.view)
+        counting = next(iter(owners), NOBODY)
         parts: list[_Part | LedgerPart] = []
         for question in questions:
             kind = LedgerPart if question.view.aggregations else _Part
             parts.append(kind.of(snapshot.project, question, question.columns or (counting,), _encoder(question)))
         rows = tuple(part for part in parts if isinstance(part, _Part))
-        order = {name: places[name] for name in names}
+        order = {name: places[name] for name in meaning.order}
         views = tuple(
             Of(one.view.id, one.columns, tuple(name for name, _ in one.features), one.view) for one in questions
         )
         only_rows = rows if len(rows) == len(parts) else None
-        return cls(snapshot, tuple(parts), order, key_types, owners, only_rows, views)
+        return cls(snapshot, tuple(parts), order, key_types, owners, only_rows, views, request_time, meaning.unused)
 
 
 @dataclass(slots=True)
@@ -261,6 +285,7 @@ class _Part:
         reading: reads them.
         ttl: how long a row is good for, µs; None for ever.
         fed: whether the rows are those of a log.
+        defaults: what stands where a feature would be null, by its place; None where nothing does.
         older: layouts of rows written before the view changed, by id.
     """
 
@@ -273,6 +298,7 @@ class _Part:
     reading: Reading
     ttl: int | None
     fed: bool
+    defaults: dict[int, Any] | None = None
     older: dict[int, Layout] = field(default_factory=dict)
 
     @classmethod
@@ -289,6 +315,7 @@ class _Part:
             reading=layout.reading(places),
             ttl=micros_of(view.ttl) if view.ttl else None,
             fed=isinstance(view.source, PushSource),
+            defaults=defaults_of(view, [feature for feature, _ in question.features]),
         )
 
     def first_keys(self, keys: list[bytes]) -> list[bytes]:
@@ -332,7 +359,8 @@ class _Part:
             horizon = max(now - self.ttl, MIN_MICROS)
             if events and min(events) < horizon:
                 outside = [event < horizon for event in events]
-        return Answer(columns, events, absent, outside, lacking)
+        answer = Answer(columns, events, absent, outside, lacking)
+        return answer if self.defaults is None else FilledAnswer.of(answer, self.defaults)
 
     def _usable(
         self, store: OnlineStore, values: list[bytes | None], now: int, waits: bool
@@ -435,8 +463,8 @@ def _asked(keys: list[bytes | None]) -> list[bytes]:
 
 
 def _given(entity_rows: EntityRows, plan: _Plan) -> dict[str, list[Any]]:
-    """The request's key columns, in order of first use, each as a list."""
-    names = plan.key_types
+    """The request's key columns, in order of first use, and then its values, each as a list."""
+    names = plan.owners
     if type(entity_rows) is not list:  # asking an abstract class is slow
         if isinstance(entity_rows, Mapping):
             return _from_columns(entity_rows, plan)
@@ -457,7 +485,7 @@ def _given(entity_rows: EntityRows, plan: _Plan) -> dict[str, list[Any]]:
 
 def _from_columns(entity_rows: Mapping[str, Any], plan: _Plan) -> dict[str, list[Any]]:
     _check_names(entity_rows, plan)
-    columns = {name: _listed(name, entity_rows[name]) for name in plan.key_types}
+    columns = {name: _listed(name, entity_rows[name]) for name in plan.owners}
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         raise RequestError(
@@ -485,16 +513,19 @@ def _listed(name: str, column: Any) -> list[Any]:
 def _check_names(row: Mapping[str, Any], plan: _Plan) -> None:
     for name, owner in plan.owners.items():
         if name not in row:
+            what = (
+                f"join key {name!r}, which view" if name in plan.key_types else f"value {name!r}, which on-demand view"
+            )
             raise RequestError(
-                f"entity_rows lacks the join key {name!r}, which view {owner!r} needs.",
+                f"entity_rows lacks the {what} {owner!r} needs.",
                 instead=f"It has: {listing(row)}.",
                 hint=f"add {name!r} to every entity.",
                 join_key=name,
                 view=owner,
             )
     for name in row:
-        if name not in plan.key_types:
-            known = list(plan.key_types)
+        if name not in plan.owners and name not in plan.unused:
+            known = list(plan.owners)
             raise RequestError(
                 f"entity_rows has {name!r}, which no view asked for needs.",
                 instead=f"Needed: {listing(known)}.",

@@ -12,15 +12,15 @@ import importlib.util
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
 from gnomon.definitions.codec import NAMED, Definition
 from gnomon.errors import DefinitionError, GnomonError
 
-__all__ = ["repo_definitions", "repo_files"]
+__all__ = ["bring_functions", "repo_definitions", "repo_files"]
 
 IGNORE_FILES = (".gnomonignore", ".feastignore")
 _SKIPPED_FOLDERS = {"__pycache__", "node_modules", "site-packages", "tests"}
@@ -54,6 +54,29 @@ def repo_definitions(repo_path: Path | str) -> list[Definition]:
             for file in files:
                 found.update({id(one): one for one in vars(_load(repo, file)).values() if isinstance(one, NAMED)})
     return list(found.values())
+
+
+def bring_functions(repo_path: Path | str, places: Iterable[str]) -> None:
+    """Import the repo's files that have some functions, so that these are at hand in this process.
+
+    What cannot be imported, or is no file of the repo, is left to who wants it to say.
+
+    Args:
+        repo_path: the repo.
+        places: where the functions are: `module:name`.
+    """
+    repo = Path(repo_path).resolve()
+    names = {place.partition(":")[0].removeprefix("_repo_") for place in places}
+    with _importing:
+        if _busy:
+            return
+        files = repo_files(repo)
+        wanted = [file for file in files if _module(repo, file) in names]
+        if wanted:
+            with _on_path(repo, files):
+                for file in wanted:
+                    with suppress(DefinitionError):
+                        _load(repo, file)
 
 
 def repo_files(repo: Path) -> list[Path]:
@@ -108,7 +131,7 @@ def _on_path(repo: Path, files: Sequence[Path]) -> Iterator[None]:
 
 
 def _load(repo: Path, file: Path) -> ModuleType:
-    name = ".".join(file.relative_to(repo).with_suffix("").parts)
+    name = _module(repo, file)
     if _top(file, repo) in _RESERVED:
         name = f"_repo_{name}"  # the standard library's own module of that name stays where it is
     if name in sys.modules and _is_of(repo, sys.modules[name]):
@@ -123,6 +146,10 @@ def _load(repo: Path, file: Path) -> ModuleType:
     except (Exception, SystemExit) as error:  # the repo's own code, which may raise anything
         raise _failed(repo, file, error) from error
     return module
+
+
+def _module(repo: Path, file: Path) -> str:
+    return ".".join(file.relative_to(repo).with_suffix("").parts)
 
 
 def _top(file: Path, repo: Path) -> str:

@@ -1,6 +1,7 @@
 """The answer to an online read: columns of values, each with a status, and when its row happened.
 
-A value is only ever shown with status PRESENT; in every other case it is None, and the status says why.
+A value is only ever shown with status PRESENT; in every other case the feature's default stands there, or None, and the
+status says why.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from gnomon.clock import from_micros
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import RequestError
 from gnomon.plan.known_through import KnownThrough
-from gnomon.plan.questions import Through
+from gnomon.plan.questions import Computation, Through
 from gnomon.types import Array, FeatureType, UnixTimestamp, to_arrow
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["Answer", "Asked", "Of", "OnlineResponse", "Status", "parts_of", "shown"]
+__all__ = [
+    *("Answer", "Asked", "ComputedAnswer", "FilledAnswer", "Of", "OnlineResponse", "Status"),
+    *("computed_of", "parts_of", "shown"),
+]
 
 
 class Status(StrEnum):
@@ -37,7 +41,7 @@ class Status(StrEnum):
     OUTSIDE_MAX_AGE = "OUTSIDE_MAX_AGE"
     """The entity's row is older than the view's ttl."""
     INVALID = "INVALID"
-    """The exact value is more than its type can hold."""
+    """The exact value is more than its type can hold; or an on-demand feature cannot be computed."""
 
 
 @dataclass(slots=True)
@@ -64,6 +68,10 @@ class Answer:
     through: list[Through] | None = None
 
     def values(self, place: int) -> list[Any]:
+        """A feature's values; wherever its status is not PRESENT its default, or None."""
+        return self.stored(place)
+
+    def stored(self, place: int) -> list[Any]:
         """A feature's values, None wherever its status is not PRESENT."""
         column = self.columns[place]
         if self.outside is None:
@@ -90,6 +98,44 @@ class Answer:
         if self.absent is None:
             return list(self.events)
         return [None if gone else event for event, gone in zip(self.events, self.absent, strict=True)]
+
+
+class FilledAnswer(Answer):
+    """An answer of features some of which have defaults.
+
+    It always says whether rows are too old, so that who takes columns as they are where none is takes none of its.
+    """
+
+    __slots__ = ("defaults",)
+    defaults: dict[int, Any]
+
+    @classmethod
+    def of(cls, plain: Answer, defaults: dict[int, Any]) -> FilledAnswer:
+        """The same answer, with what stands where a feature would be null, by its place."""
+        outside = [False] * len(plain.columns[0]) if plain.outside is None else plain.outside
+        made = cls(plain.columns, plain.events, plain.absent, outside, plain.lacking, plain.invalid)
+        made.defaults = defaults
+        return made
+
+    def values(self, place: int) -> list[Any]:
+        """A feature's values; wherever its status is not PRESENT its default, or None."""
+        column, default = self.stored(place), self.defaults.get(place)
+        return column if default is None else [default if value is None else value for value in column]
+
+
+class ComputedAnswer(FilledAnswer):
+    """What was computed of other answers; it happened when the newest of the rows behind it did."""
+
+    __slots__ = ("behind", "computation", "count", "inputs")
+    behind: Sequence[Answer]
+    computation: Computation
+    count: int
+    inputs: list[list[Any]]
+
+    def instants(self) -> list[int | None]:
+        """The newest event time of each entity's inputs, None where none has one."""
+        rows = zip(*(one.instants() for one in self.behind), strict=True) if self.behind else [()] * self.count
+        return [max((one for one in row if one is not None), default=None) for row in rows]
 
 
 class Asked(NamedTuple):
@@ -150,6 +196,11 @@ class OnlineResponse:
     def __repr__(self) -> str:
         return f"OnlineResponse({len(self)} entities: {', '.join((*self._key_types, *self._order))})"
 
+    @property
+    def given(self) -> dict[str, list[Any]]:
+        """What came with the request, as it came: join keys, then values that on-demand views take from it."""
+        return {name: column for name, column in self._keys.items() if name}
+
     def to_dict(self, include_event_timestamps: bool = False, include_statuses: bool = False) -> dict[str, list[Any]]:
         """A list per column, as Feast has it.
 
@@ -192,12 +243,13 @@ class OnlineResponse:
         Raises:
             RequestError: it was not asked for.
         """
-        if any(answer.through is None for answer in self._answers):
+        answers = self._answers[: len(self._views)]  # what is computed of these knew what they did
+        if any(answer.through is None for answer in answers):
             raise RequestError(
                 "what this answer knew was not asked for.",
                 hint="get_online_features(…, known_through=True).",
             )
-        rows = zip(*(answer.through or [] for answer in self._answers), strict=True)
+        rows = zip(*(answer.through or [] for answer in answers), strict=True)
         return [KnownThrough({of.view: one for of, one in zip(self._views, row, strict=True)}) for row in rows]
 
     def to_arrow(self) -> pa.Table:
@@ -226,9 +278,17 @@ class OnlineResponse:
 
 
 def parts_of(response: OnlineResponse) -> list[tuple[Of, dict[str, list[Any]], Answer]]:
-    """A response view by view: what each part is of, the join keys as they were given, and the answer."""
-    parts = zip(response._views, response._answers, strict=True)
+    """A response view by view: what each part is of, the join keys as they were given, and the answer.
+
+    What was computed of these is not among them.
+    """
+    parts = zip(response._views, response._answers, strict=False)
     return [(of, {column: response._keys[column] for column in of.columns}, answer) for of, answer in parts]
+
+
+def computed_of(response: OnlineResponse) -> list[ComputedAnswer]:
+    """A response's answers that were computed of others, each after those."""
+    return [answer for answer in response._answers if isinstance(answer, ComputedAnswer)]
 
 
 def shown(dtype: FeatureType) -> Callable[[Any], Any] | None:

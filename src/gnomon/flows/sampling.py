@@ -12,7 +12,7 @@ from gnomon.contracts.engine import Engine
 from gnomon.contracts.log import Logs
 from gnomon.contracts.online import OnlineStore
 from gnomon.contracts.registry import Snapshot
-from gnomon.definitions.codec import fingerprint
+from gnomon.definitions.codec import stored_fingerprint
 from gnomon.definitions.sources import PushSource
 from gnomon.definitions.views import FeatureView
 from gnomon.errors import BackendError
@@ -94,12 +94,12 @@ class Sampler:
     def _is_older(self, view: FeatureView) -> bool:
         """Whether what is online is of another definition of a view."""
         mark = feed_of(self.snapshot.project, view, self.engine, self.store).mark()
-        return mark is not None and mark.fingerprint != fingerprint(view)
+        return mark is not None and mark.fingerprint != stored_fingerprint(view)
 
 
 def _questions(snapshot: Snapshot, features: Features) -> Sequence[ViewQuestion]:
     if features:
-        return resolve(snapshot.catalog, features, True)[0]
+        return resolve(snapshot.catalog, features, True).views
     views = [view for _, view in sorted(snapshot.catalog.views.items()) if view.online]
     return [
         ViewQuestion(view=one, columns=tuple(one.join_keys), features=tuple((name, name) for name in one.feature_names))

@@ -92,7 +92,7 @@ def served(catalog: Catalog, responses: Iterable[OnlineResponse]) -> Iterator[Se
                 one.name: pa.array([cast_key(key, one.dtype, column) for key in given[column]], to_arrow(one.dtype))
                 for column, one in zip(of.columns, view.entity_columns, strict=True)
             }
-            values = [pa.array(answer.values(place), to_arrow(types[name])) for place, name in enumerate(of.features)]
+            values = [pa.array(answer.stored(place), to_arrow(types[name])) for place, name in enumerate(of.features)]
             one = Served(
                 view=view,
                 keys=pa.table(keys) if keys else pa.table({}),

@@ -28,11 +28,12 @@ from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import PushSource, file_sources
 from gnomon.errors import BackendError, DefinitionError, MissingExtra, RequestError, listing
 from gnomon.flows.files import replacing
+from gnomon.flows.finishing import Finishing, finishing_of
 from gnomon.flows.frames import to_pandas
 from gnomon.flows.progress import Progress, Quiet
 from gnomon.flows.spine import INSTANT_COLUMN, Spine, narrowed, read_spine
 from gnomon.plan.known_through import PREFIX, KnownThrough
-from gnomon.plan.questions import AsKnown, LogPrefix, Through, TrainingQuestion, ViewQuestion
+from gnomon.plan.questions import AsKnown, LogPrefix, Meaning, Through, TrainingQuestion, ViewQuestion
 from gnomon.plan.references import Features, resolve
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class TrainingSet:
         engine: who answers.
         metadata: what is needed to ask again: registry version, view fingerprints, files read, `as_known`, when.
         logs: have the pushed events.
+        finishing: what is done to the engine's answers; None for nothing.
     """
 
     spine: Spine
@@ -69,10 +71,11 @@ class TrainingSet:
     engine: Engine
     metadata: Mapping[str, Any]
     logs: Logs | None = None
+    finishing: Finishing | None = None
     _features: pa.Table | None = field(default=None, init=False, repr=False)
 
     def __repr__(self) -> str:
-        given, made = ", ".join(self.spine.columns), ", ".join(self.question.order)
+        given, made = ", ".join(self.spine.columns), ", ".join(self.metadata["features"])
         return f"TrainingSet({self.spine.rows} rows: {given} → {made})"
 
     def to_arrow(self) -> pa.Table:
@@ -182,6 +185,11 @@ class TrainingSet:
         return self._features
 
     def _asked(self) -> pa.RecordBatchReader:
+        if self.finishing is None:
+            return self._fetched()
+        return self.finishing.over(self._fetched() if self.question.views else None)
+
+    def _fetched(self) -> pa.RecordBatchReader:
         prefixes = {name: self._still_there(name, prefix) for name, prefix in self.question.logs.items()}
         return self.engine.training_set(self.narrow, replace(self.question, logs=prefixes))
 
@@ -223,8 +231,8 @@ def get_historical_features(
         features: references such as `profile:age`, or a service.
         as_known: "now" for all hindsight, "then" for none, an instant, or the token of an online answer.
         full_feature_names: name the answers `view__feature`.
-        strict: raise where a value is more than its type can hold (a sum of whole numbers, of decimals); by default it
-            is null.
+        strict: raise where a value is more than its type can hold (a sum of whole numbers, of decimals), or where an
+            on-demand feature cannot be computed; by default it is null.
         entities: in place of `entity_df`: a table of join keys; each gets a row at `start_date` and one at every
             instant up to `end_date` at which an answer may change.
         start_date: the first instant for `entities`.
@@ -237,17 +245,19 @@ def get_historical_features(
         RequestError: the question cannot be understood, or the spine does not fit it.
         NotRegistered: a view or a service is unknown.
         UnknownFeature: a view has no such feature.
-        DefinitionError: the code of an own aggregation is not there, or is no longer what was registered.
+        DefinitionError: the code of an own aggregation, or of an on-demand view, is not there, or is no longer what was
+            registered.
     """
     if not isinstance(strict, bool):
         raise RequestError(f"strict is {strict!r}.", hint="strict is True or False.")
     asked_at = clock.now()
-    views, order = resolve(snapshot.catalog, features, full_feature_names)
+    meaning = resolve(snapshot.catalog, features, full_feature_names)
+    views = meaning.views
     hindsight = as_known_of(as_known)
     prefixes = _prefixes(views, logs, until or {})
     question = TrainingQuestion(
         views=views,
-        order=order,
+        order=_fetched_names(meaning),
         instant=INSTANT_COLUMN,
         as_known="now" if isinstance(hindsight, KnownThrough) else hindsight,
         files=files or {},
@@ -266,15 +276,36 @@ def get_historical_features(
             raise RequestError("start_date and end_date go with entities=.", hint="leave them out beside entity_df=.")
         spine = read_spine(entity_df, engine)
     else:
+        _refuse_given_values(meaning)
         spine = _spine_over_time(read_spine(entities, engine), question, engine, start_date, end_date, asked_at)
-    _refuse_collisions(spine, question)
+    _refuse_collisions(spine, meaning)
     narrow, asked = narrowed(spine, question)
+    keys = dict.fromkeys(column for part in views for column in part.columns)
     told = {
         "asked": _said(features),
         "full_feature_names": full_feature_names,
-        **_metadata(snapshot, engine, question, narrow["t"], asked_at),
+        **_metadata(snapshot, engine, question, meaning, narrow["t"], asked_at),
     }
-    return TrainingSet(spine, narrow, asked, engine, told, logs)
+    finishing = finishing_of(meaning, spine, engine, (*keys, INSTANT_COLUMN), strict)
+    return TrainingSet(spine, narrow, asked, engine, told, logs, finishing)
+
+
+def _fetched_names(meaning: Meaning) -> tuple[str, ...]:
+    """The columns that the engine is asked for: those of the answer in their order, then those for computations."""
+    fetched = [name for part in meaning.views for _, name in part.features]
+    asked = [name for name in meaning.order if name in fetched]
+    return (*asked, *(name for name in fetched if name not in asked))
+
+
+def _refuse_given_values(meaning: Meaning) -> None:
+    """Rows that are made for `entities=` have no values of a request."""
+    if meaning.given:
+        one = meaning.given[0]
+        raise RequestError(
+            f"on-demand view {one.view!r} takes {one.name!r} from the request, which rows made for entities= lack.",
+            hint="ask with entity_df=, which has a column of that name.",
+            column=one.name,
+        )
 
 
 def _prefixes(views: Iterable[ViewQuestion], logs: Logs | None, until: Mapping[str, int]) -> dict[str, LogPrefix]:
@@ -349,8 +380,8 @@ def _find_own(question: TrainingQuestion) -> None:
                     raise DefinitionError(what, instead=wrong.instead, hint=wrong.hint) from wrong
 
 
-def _refuse_collisions(spine: Spine, question: TrainingQuestion) -> None:
-    both = [name for name in question.order if name in spine.columns]
+def _refuse_collisions(spine: Spine, meaning: Meaning) -> None:
+    both = [name for name in meaning.order if name in spine.columns]
     if both:
         raise RequestError(
             f"the spine has a column {both[0]!r}, and a feature is called so too.",
@@ -386,7 +417,12 @@ def _spine_over_time(
 
 
 def _metadata(
-    snapshot: Snapshot, engine: Engine, question: TrainingQuestion, instants: pa.ChunkedArray, asked_at: int
+    snapshot: Snapshot,
+    engine: Engine,
+    question: TrainingQuestion,
+    meaning: Meaning,
+    instants: pa.ChunkedArray,
+    asked_at: int,
 ) -> dict[str, Any]:
     views = {part.view.id: part.view for part in question.views}
     sources = {one.name: one for view in views.values() for one in file_sources(view.source)}
@@ -402,8 +438,8 @@ def _metadata(
     return {
         "project": snapshot.project,
         "registry_version": snapshot.version,
-        "views": {view.id: fingerprint(view) for view in views.values()},
-        "features": {name: f"{part.view.id}:{feature}" for part in question.views for feature, name in part.features},
+        "views": {one.view.id: fingerprint(one.view) for one in meaning.parts},
+        "features": _origins(meaning),
         "as_known": _as_known_text(question),
         "made_at": instant_text(asked_at),
         "reproducible": latest is None or latest <= asked_at,
@@ -418,6 +454,12 @@ def _metadata(
             for name, source in sources.items()
         },
     }
+
+
+def _origins(meaning: Meaning) -> dict[str, str]:
+    """The feature that each column of the answer is, as a reference."""
+    found = {name: f"{part.view.id}:{feature}" for part in meaning.parts for feature, name in part.features}
+    return {name: found[name] for name in meaning.order}
 
 
 def _as_known_text(question: TrainingQuestion) -> str:

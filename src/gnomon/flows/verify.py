@@ -23,9 +23,10 @@ from gnomon.contracts.registry import Registry, Run, Snapshot
 from gnomon.core.bits import Bools, differing
 from gnomon.core.columns import as_numpy
 from gnomon.core.marks import Mark
-from gnomon.definitions.codec import fingerprint
+from gnomon.definitions.codec import stored_fingerprint
 from gnomon.definitions.sources import PushSource, file_sources
 from gnomon.definitions.views import FeatureView
+from gnomon.flows.computed_again import computed_again
 from gnomon.flows.feeds import feed_of
 from gnomon.flows.loaded import Loads, is_of_runs
 from gnomon.flows.responses import OnlineResponse, Status
@@ -83,7 +84,11 @@ class Verifier:
             NotRegistered: one is about a view that is no longer registered.
             SourceError: a source cannot be read.
         """
-        return self.verify_served(served(self.snapshot.catalog, responses), unread)
+        responses = list(responses)
+        found = self.verify_served(served(self.snapshot.catalog, responses), unread)
+        verdicts, differences = computed_again(self.snapshot.catalog, responses, MOST_KEPT)
+        told = sorted((*found.differences, *differences), key=lambda one: one.cause != "disagreement")
+        return replace(found, views=(*found.views, *verdicts), differences=tuple(told[:MOST_KEPT]))
 
     def verify_served(self, answered: Iterable[Served], unread: tuple[str, ...] = ()) -> VerifyReport:
         """Hold answers against history, given view by view.
@@ -336,7 +341,7 @@ class _OneView:
 
     def _other_version(self, place: int) -> bool:
         loaded = (None if self._parts.past else self._mark) or self._run(place)
-        return loaded is not None and loaded.fingerprint != fingerprint(self._view)
+        return loaded is not None and loaded.fingerprint != stored_fingerprint(self._view)
 
     @cached_property
     def _source_changed(self) -> bool:

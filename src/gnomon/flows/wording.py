@@ -10,10 +10,12 @@ from typing import Any
 from gnomon.clock import instant_text
 from gnomon.core.windows import Window
 from gnomon.definitions.aggregations import Aggregation
+from gnomon.definitions.on_demand import OnDemandFeatureView, RequestSource
+from gnomon.errors import RequestError, listing
 from gnomon.plan.questions import AsKnown
 from gnomon.plan.reasons import Occurrence, Reason, Verdict
 
-__all__ = ["Wording", "place_text", "words_of_aggregation"]
+__all__ = ["Wording", "place_text", "refused", "words_of_aggregation"]
 
 _WORDS = {
     Reason.COUNTS: "",
@@ -24,6 +26,19 @@ _WORDS = {
     Reason.KNOWN_EARLIER: "of the same event time as the row that wins, and known earlier",
     Reason.SAME: "the same as the row that wins",
 }
+
+
+def refused(view: OnDemandFeatureView, what: str) -> RequestError:
+    """The error for what only features that are made of events have."""
+    inputs = [f"{one.source.view.id}:{one.feature}" for one in view.wanted if not isinstance(one.source, RequestSource)]
+    values = [one.feature for one in view.wanted if isinstance(one.source, RequestSource)]
+    return RequestError(
+        f"{view.name!r} is an on-demand view: its features are computed of others, and {what} is that of these.",
+        instead=f"It looks at: {listing([*inputs, *(f'{one} (of the request)' for one in values)])}.",
+        hint=f"ask for {inputs[0]!r}." if inputs else "its values come with the request, and nothing is behind them.",
+        view=view.name,
+        inputs=inputs,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from typing import Any
 from gnomon.core.windows import Window, words_of
 from gnomon.definitions.catalog import KIND_WORDS, Catalog, Key
 from gnomon.definitions.codec import Definition, encode, fingerprint, kind_of
+from gnomon.definitions.on_demand import OnDemandFeatureView, RequestSource
 from gnomon.definitions.sources import file_sources
 from gnomon.definitions.views import FeatureView
 
@@ -83,7 +84,7 @@ def diff(before: Catalog, after: Catalog) -> tuple[Change, ...]:
     keys = sorted({*before.definitions, *after.definitions})
     standing: dict[Key, list[str]] = {}
     for view in affected_views(before, after):
-        for key in _reached(after.views[view]):
+        for key in _reached(after.any_view(view)):
             standing.setdefault(key, []).append(view)
     changes = (_change(key, before.definitions.get(key), after.definitions.get(key), standing) for key in keys)
     return tuple(change for change in changes if change is not None)
@@ -102,7 +103,7 @@ def apply_changes(catalog: Catalog, changes: Iterable[Change]) -> Catalog:
 
 def affected_views(before: Catalog, after: Catalog) -> tuple[str, ...]:
     """The views in both catalogs whose answers may differ, be it for the view itself, its source or its entities."""
-    old, new = before.views, after.views
+    old, new = before.all_views, after.all_views
     changed = (one for one in sorted(old.keys() & new.keys()) if old[one] != new[one])
     return tuple(one for one in changed if fingerprint(old[one]) != fingerprint(new[one]))
 
@@ -141,8 +142,15 @@ def _change(
     return Change(kind=key[0], id=key[1], before=before, after=after, changes_values=changes_values, affects=affects)
 
 
-def _reached(view: FeatureView) -> Iterator[Key]:
-    yield "FeatureView", view.id
+def _reached(view: FeatureView | OnDemandFeatureView) -> Iterator[Key]:
+    yield kind_of(view), view.id
+    if isinstance(view, OnDemandFeatureView):
+        for used in view.sources:
+            if isinstance(used, RequestSource):
+                yield kind_of(used), used.name
+            else:
+                yield from _reached(used.view)  # type: ignore[arg-type]
+        return
     yield kind_of(view.source), view.source.name
     yield from (("FileSource", one.name) for one in file_sources(view.source) if one != view.source)
     yield from (("Entity", entity.name) for entity in view.entities)

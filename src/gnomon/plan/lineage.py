@@ -19,13 +19,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gnomon.core.expressions import parse
 from gnomon.core.windows import words_of
 from gnomon.definitions.base import FrozenMap
 from gnomon.definitions.catalog import Catalog
+from gnomon.definitions.on_demand import Input, OnDemandFeatureView, RequestSource
 from gnomon.definitions.sources import FileSource, PushSource, Source
-from gnomon.definitions.views import FeatureView
+from gnomon.definitions.views import FeatureView, Projection, View
 
-__all__ = ["Edge", "Lineage", "Node", "source_nodes", "static_lineage"]
+__all__ = ["Edge", "Lineage", "Node", "on_demand_lineage", "source_nodes", "static_lineage"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,8 @@ class Node:
 
     Args:
         id: what tells it from others.
-        kind: `event`, `source`, `column`, `aggregation`, `view`, `feature` or `service`.
+        kind: `event`, `source`, `column`, `aggregation`, `request value`, `function`, `expression`, `view`, `feature`,
+            `on-demand view` or `service`.
         name: what it is called.
         facts: what there is to say of it.
     """
@@ -58,8 +61,8 @@ class Edge:
     Args:
         start: the id of what is used.
         end: the id of what is made of it.
-        role: as what it is used: `key`, `event time`, `known time`, `event id`, `operation`, `value`, `where`; empty
-            where that is plain.
+        role: as what it is used: `key`, `event time`, `known time`, `event id`, `operation`, `value`, `where`; of an
+            on-demand feature the name its function has for it; empty where that is plain.
     """
 
     start: str
@@ -107,7 +110,7 @@ class Lineage:
 
 
 def static_lineage(catalog: Catalog, view: FeatureView, feature: str) -> Lineage:
-    """What a feature is defined to come from, and the services that use it.
+    """What a feature is defined to come from, and the on-demand views and services that use it.
 
     Args:
         catalog: the registered definitions.
@@ -124,14 +127,75 @@ def static_lineage(catalog: Catalog, view: FeatureView, feature: str) -> Lineage
         edges += [Edge(f"source:{source.name}", columns[column].id), Edge(columns[column].id, maker.id, role)]
     if maker is not target:
         edges.append(Edge(maker.id, target.id))
-    services = _services(catalog, view, feature)
+    services = _users(catalog, view, feature)
     edges += [Edge(target.id, one.id) for one in services]
     made = [maker] if maker is not target else []
     nodes = [*sources, *columns.values(), *made, target, *services]
     return Lineage(tuple(nodes), tuple(dict.fromkeys(edges)))
 
 
-def _facts(view: FeatureView, feature: str) -> FrozenMap[str, Any]:
+def on_demand_lineage(catalog: Catalog, view: OnDemandFeatureView, feature: str) -> Lineage:
+    """What an on-demand feature is defined to be computed from, down to the sources, and the services that use it.
+
+    Args:
+        catalog: the registered definitions.
+        view: the feature's view.
+        feature: its name.
+    """
+    nodes, edges = dict[str, Node](), list[Edge]()
+    target = _computed(nodes, edges, catalog, view, feature)
+    services = _users(catalog, view, feature)
+    edges += [Edge(target.id, one.id) for one in services]
+    return Lineage((*nodes.values(), *services), tuple(dict.fromkeys(edges)))
+
+
+def _computed(
+    nodes: dict[str, Node], edges: list[Edge], catalog: Catalog, view: OnDemandFeatureView, feature: str
+) -> Node:
+    """An on-demand feature's node, after all that it comes from."""
+    maker = _computation(view, feature)
+    for one in view.wanted if view.mode != "sql" else _looked_at(view, feature):
+        start = _input(nodes, edges, catalog, one)
+        edges.append(Edge(start.id, maker.id, one.name if one.name != one.feature else ""))
+    target = Node(id=f"{view.id}:{feature}", kind="feature", name=f"{view.id}:{feature}", facts=_facts(view, feature))
+    nodes |= {maker.id: maker, target.id: target}
+    edges.append(Edge(maker.id, target.id))
+    return target
+
+
+def _input(nodes: dict[str, Node], edges: list[Edge], catalog: Catalog, one: Input) -> Node:
+    """An input's node, after all that it comes from."""
+    source = one.source
+    if isinstance(source, RequestSource):
+        facts = FrozenMap({"type": str(one.dtype)})
+        made = Node(id=f"request:{source.name}.{one.feature}", kind="request value", name=one.feature, facts=facts)
+        nodes[made.id] = made
+        return made
+    if isinstance(source.view, OnDemandFeatureView):
+        return _computed(nodes, edges, catalog, source.view, one.feature)
+    assert isinstance(source.view, FeatureView)
+    behind = static_lineage(Catalog(), source.view, one.feature)
+    nodes.update({node.id: node for node in behind.nodes})
+    edges += behind.edges
+    return nodes[f"{source.view.id}:{one.feature}"]
+
+
+def _computation(view: OnDemandFeatureView, feature: str) -> Node:
+    """What makes an on-demand feature: a function, or an expression."""
+    if view.code is not None:
+        facts = FrozenMap({"place": view.code.place, "hash": view.code.hash, "mode": view.mode})
+        return Node(id=f"function:{view.id}", kind="function", name=view.code.place, facts=facts)
+    text = view.expressions[feature]
+    return Node(id=f"expression:{view.id}:{feature}", kind="expression", name=text, facts=FrozenMap({"mode": "sql"}))
+
+
+def _looked_at(view: OnDemandFeatureView, feature: str) -> list[Input]:
+    """The inputs of one expression."""
+    known, columns = view.inputs, parse(view.expressions[feature], value=True).columns
+    return [known[name] for name in columns]
+
+
+def _facts(view: View, feature: str) -> FrozenMap[str, Any]:
     dtypes = {one.name: str(one.dtype) for one in view.schema}
     return FrozenMap({"view": view.id, "type": dtypes.get(feature)})
 
@@ -183,7 +247,19 @@ def _columns(view: FeatureView, feature: str) -> Iterator[tuple[str, str]]:
     yield from (("key", key) for key in view.join_keys)
 
 
-def _services(catalog: Catalog, view: FeatureView, feature: str) -> list[Node]:
+def _users(catalog: Catalog, view: View, feature: str) -> list[Node]:
+    """Who uses a feature: on-demand views, and services."""
+    looking = [
+        one
+        for one in catalog.on_demand_views.values()
+        for used in one.wanted
+        if isinstance(used.source, Projection) and (used.source.view.id, used.feature) == (view.id, feature)
+    ]
+    views = [Node(id=f"view:{one.id}", kind="on-demand view", name=one.id) for one in dict.fromkeys(looking)]
+    return [*views, *_services(catalog, view, feature)]
+
+
+def _services(catalog: Catalog, view: View, feature: str) -> list[Node]:
     using = [
         one
         for one in catalog.services.values()

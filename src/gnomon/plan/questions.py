@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from gnomon.clock import MAX_MICROS
+from gnomon.definitions.on_demand import OnDemandFeatureView, RequestSource
 from gnomon.definitions.views import FeatureView
+from gnomon.types import FeatureType
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,9 +17,12 @@ if TYPE_CHECKING:
 __all__ = [
     "NO_ROWS",
     "AsKnown",
+    "Computation",
     "EventsQuestion",
+    "GivenValue",
     "LoadQuestion",
     "LogPrefix",
+    "Meaning",
     "Through",
     "TrainingQuestion",
     "ViewQuestion",
@@ -74,6 +79,65 @@ class ViewQuestion:
     view: FeatureView
     columns: tuple[str, ...]
     features: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenValue:
+    """A value that comes with the question: a column of the spine, or of an online request.
+
+    Args:
+        name: the column.
+        dtype: its type.
+        view: the on-demand view that looks at it, for errors.
+    """
+
+    name: str
+    dtype: FeatureType
+    view: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computation:
+    """An on-demand view's part in a question.
+
+    Args:
+        view: the view.
+        inputs: (what the view calls it, the column that has it, its type) for each input, in the view's order.
+        features: (feature, name of its column) for each feature wanted.
+    """
+
+    view: OnDemandFeatureView
+    inputs: tuple[tuple[str, str, FeatureType], ...]
+    features: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """What a question means: what is fetched, what comes with it, what is computed of both, and what is answered.
+
+    Args:
+        views: what is fetched, view by view; columns that begin with two underscores are for computations only.
+        computed: what is computed, each after what it is computed of.
+        given: what comes with the question.
+        order: names of the answer's columns, in order.
+    """
+
+    views: tuple[ViewQuestion, ...]
+    computed: tuple[Computation, ...] = ()
+    given: tuple[GivenValue, ...] = ()
+    order: tuple[str, ...] = ()
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """What request sources of the views computed have, and nobody looks at: it may come with a request."""
+        sources = (source for one in self.computed for source in one.view.sources if isinstance(source, RequestSource))
+        names = dict.fromkeys(field.name for source in sources for field in source.schema)
+        return tuple(name for name in names if name not in {one.name for one in self.given})
+
+    @property
+    def parts(self) -> tuple[ViewQuestion | Computation, ...]:
+        """What is fetched and what is computed."""
+        return (*self.views, *self.computed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

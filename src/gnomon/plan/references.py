@@ -5,23 +5,25 @@
 >>> from gnomon.types import Int64
 >>> view = FeatureView(name="profile", entities=[Entity(name="user", value_type=Int64)],
 ...                    source=FileSource(path="users.parquet"), schema=[Field("age", Int64), Field("score", Int64)])
->>> questions, order = resolve(Catalog.of([view]), ["profile:score", "profile:age"])
->>> questions[0].columns, questions[0].features, order
+>>> meant = resolve(Catalog.of([view]), ["profile:score", "profile:age"])
+>>> meant.views[0].columns, meant.views[0].features, meant.order
 (('user',), (('score', 'score'), ('age', 'age')), ('score', 'age'))
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 from gnomon.definitions.base import duplicates
 from gnomon.definitions.catalog import Catalog
+from gnomon.definitions.on_demand import Input, OnDemandFeatureView, RequestSource
 from gnomon.definitions.services import FeatureService
-from gnomon.definitions.views import FeatureView, Projection
+from gnomon.definitions.views import FeatureView, Projection, View
 from gnomon.errors import RequestError, UnknownFeature, listing
-from gnomon.plan.questions import ViewQuestion
+from gnomon.plan.questions import Computation, GivenValue, Meaning, ViewQuestion
 
-__all__ = ["Features", "reference_of", "resolve"]
+__all__ = ["HIDDEN", "Features", "reference_of", "resolve"]
 
 Features = Sequence[str] | FeatureService | str
 """References such as `profile:age` or `profile@2:age`, a service, or a service's name."""
@@ -29,11 +31,12 @@ Features = Sequence[str] | FeatureService | str
 Picked = tuple[Projection, str]
 """A view as it is used, and one feature of it."""
 
+HIDDEN = "__"
+"""Columns that are fetched or computed for others only begin so; no feature does."""
 
-def resolve(
-    catalog: Catalog, features: Features, full_feature_names: bool = False
-) -> tuple[tuple[ViewQuestion, ...], tuple[str, ...]]:
-    """The parts of a question, one per view or projection used, and the answer's column names in the order asked.
+
+def resolve(catalog: Catalog, features: Features, full_feature_names: bool = False) -> Meaning:
+    """What a question means: one part per view or projection used, what is computed, and the answer's columns.
 
     A service is looked up by its name: what is registered counts, not the object passed in.
 
@@ -51,13 +54,100 @@ def resolve(
     names = [f"{used.name}__{feature}" if full_feature_names else feature for used, feature in picked]
     if twice := duplicates(names):
         raise _clash(twice[0], [one for one, name in zip(picked, names, strict=True) if name == twice[0]])
-    parts: dict[tuple[str, str], tuple[Projection, list[tuple[str, str]]]] = {}
+    gathering = _Gathering()
     for (used, feature), name in zip(picked, names, strict=True):
-        parts.setdefault((used.name, used.view.id), (used, []))[1].append((feature, name))
-    questions = tuple(
-        ViewQuestion(view=used.view, columns=used.columns, features=tuple(asked)) for used, asked in parts.values()
-    )
-    return questions, tuple(names)
+        gathering.ask(used, feature, name)
+    meant = gathering.meaning(names)
+    given = {one.name: one for one in meant.given}
+    if both := [name for name in names if name in given]:
+        raise RequestError(
+            f"a feature is called {both[0]!r}, and so is a value that on-demand view {given[both[0]].view!r} takes "
+            "from the request.",
+            hint="full_feature_names=True names the columns view__feature.",
+            feature=both[0],
+        )
+    return meant
+
+
+class _Gathering:
+    """What is asked, sorted into what is fetched, what is computed, and what comes with the question."""
+
+    def __init__(self) -> None:
+        self.parts: dict[tuple[str, str], tuple[Projection, list[tuple[str, str]]]] = {}
+        self.outputs: dict[str, tuple[OnDemandFeatureView, list[tuple[str, str]]]] = {}
+        self.given: dict[str, GivenValue] = {}
+        self.computed: dict[str, tuple[tuple[str, str, Any], ...]] = {}
+        self.hidden = 0
+
+    def ask(self, used: Projection, feature: str, name: str) -> None:
+        """One feature of the answer."""
+        if isinstance(used.view, OnDemandFeatureView):
+            self.outputs.setdefault(used.view.id, (used.view, []))[1].append((feature, name))
+        else:
+            self.parts.setdefault((used.name, used.view.id), (used, []))[1].append((feature, name))
+
+    def meaning(self, order: Iterable[str]) -> Meaning:
+        """What all that is asked means."""
+        for view, _ in list(self.outputs.values()):
+            self._compute(view)
+        views = tuple(
+            ViewQuestion(view=cast(FeatureView, used.view), columns=used.columns, features=tuple(asked))
+            for used, asked in self.parts.values()
+        )
+        computed = tuple(
+            Computation(view=self.outputs[view][0], inputs=inputs, features=tuple(self.outputs[view][1]))
+            for view, inputs in self.computed.items()
+        )
+        return Meaning(views=views, computed=computed, given=tuple(self.given.values()), order=tuple(order))
+
+    def _compute(self, view: OnDemandFeatureView) -> None:
+        """What a view is computed of, and then, after these, the view."""
+        if view.id not in self.computed:
+            inputs = [(one.name, self._column(view, one), one.dtype) for one in view.wanted]
+            self.computed[view.id] = tuple(inputs)
+
+    def _column(self, view: OnDemandFeatureView, wanted: Input) -> str:
+        """The column that has an input."""
+        source, feature = wanted.source, wanted.feature
+        if isinstance(source, RequestSource):
+            return self._given(view, wanted)
+        if isinstance(source.view, OnDemandFeatureView):
+            made = self.outputs.setdefault(source.view.id, (source.view, []))[1]
+            self._compute(source.view)
+            return self._named(made, feature)
+        alike = [asked for used, asked in self.parts.values() if _finds_the_same(used, source)]
+        there = next((asked for asked in alike if any(feature == one for one, _ in asked)), None)
+        if there is None and alike:
+            there = alike[0]
+        if there is None:
+            there = self.parts.setdefault((f"{HIDDEN}{len(self.parts)}", source.view.id), (source, []))[1]
+        return self._named(there, feature)
+
+    def _named(self, asked: list[tuple[str, str]], feature: str) -> str:
+        """The column of a feature, which is added if it is not there yet."""
+        found = next((name for one, name in asked if one == feature), None)
+        if found is None:
+            found = f"{HIDDEN}{self.hidden}"
+            self.hidden += 1
+            asked.append((feature, found))
+        return found
+
+    def _given(self, view: OnDemandFeatureView, wanted: Input) -> str:
+        assert wanted.dtype is not None
+        one = GivenValue(name=wanted.feature, dtype=wanted.dtype, view=view.name)
+        other = self.given.setdefault(one.name, one)
+        if other.dtype != one.dtype:
+            raise RequestError(
+                f"the request's value {one.name!r} is {other.dtype} for on-demand view {other.view!r}, and {one.dtype} "
+                f"for {one.view!r}.",
+                hint="give both request sources one type for it, or two names.",
+            )
+        return one.name
+
+
+def _finds_the_same(one: Projection, other: Projection) -> bool:
+    """Whether two uses of a view look up the same rows."""
+    return one.view.id == other.view.id and one.columns == other.columns
 
 
 def _picked(catalog: Catalog, features: Features) -> list[Picked]:
@@ -81,8 +171,7 @@ def _reference(catalog: Catalog, views: dict[str, Projection], reference: object
     if not (name and colon and feature):
         raise _unreadable(reference)
     if name not in views:
-        view = catalog.view(name)
-        views[name] = Projection(view=view)
+        views[name] = Projection(view=catalog.any_view(name))
     _check(views[name].view, feature)
     return views[name], feature
 
@@ -93,13 +182,13 @@ def _known(part: Projection) -> tuple[str, ...]:
     return part.feature_names
 
 
-def _check(view: FeatureView, feature: str) -> None:
+def _check(view: View, feature: str) -> None:
     if feature not in view.feature_names:
         raise UnknownFeature(view=view.name, feature=feature, known=view.feature_names)
 
 
 def _unreadable(reference: object) -> RequestError:
-    if isinstance(reference, (FeatureView, Projection)):
+    if isinstance(reference, (View, Projection)):
         example = f"features=['{reference.name}:{(*reference.feature_names, 'feature')[0]}', …]"
         return RequestError(
             f"features names the view {reference.name!r}, not features of it.",
@@ -144,8 +233,9 @@ def reference_of(catalog: Catalog, feature: object) -> str:
     ways = _ways(feature) if isinstance(feature, str) else []
     if not ways:
         raise _unreadable(feature)
-    names = {name for view in catalog.views.values() for name in (view.name, view.id)}
-    found = [(view, name) for view, name in ways if view in names and name in catalog.view(view).feature_names]
+    views = (*catalog.views.values(), *catalog.on_demand_views.values())
+    names = {name for view in views for name in (view.name, view.id)}
+    found = [(view, name) for view, name in ways if view in names and name in catalog.any_view(view).feature_names]
     if len(found) > 1:
         shown = listing(f"'{view}:{name}'" for view, name in found)
         hint = "write the one that is meant."

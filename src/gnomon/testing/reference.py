@@ -91,6 +91,14 @@ class Answer:
             return tuple(self.status for _ in self.values)
         return tuple(NULL_VALUE if value is None else PRESENT for value in self.values)
 
+    def filled(self, defaults: Sequence[Any]) -> tuple[Any, ...]:
+        """The values with each column's default (None for none) where there is null; the statuses stay what they are.
+
+        >>> Answer(NOT_FOUND, (None, None)).filled((0, None))
+        (0, None)
+        """
+        return tuple(default if value is None else value for value, default in zip(self.values, defaults, strict=True))
+
 
 @dataclass(frozen=True, slots=True)
 class Part:

@@ -94,6 +94,10 @@ class WindowAnswer:
     value: Any
     status: str
 
+    def filled(self, default: Any) -> Any:
+        """The value, or the feature's default (None for none) where it is null; the status stays what it is."""
+        return default if self.value is None else self.value
+
 
 def windowed(
     events: Iterable[WindowEvent],

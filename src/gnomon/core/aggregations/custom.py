@@ -16,8 +16,6 @@ It must be one of a multiset: `gnomon.testing.check_aggregation` holds it to the
 
 from __future__ import annotations
 
-import hashlib
-import importlib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -27,6 +25,7 @@ from typing import Any, ClassVar
 from gnomon.core.aggregations.base import Event, Function, Unfit
 from gnomon.core.aggregations.states import canonical, is_of, read, written
 from gnomon.core.exact import ExactSum
+from gnomon.core.own_code import changed, hash_of, imported
 from gnomon.errors import DefinitionError, listing
 from gnomon.types import FeatureType, parse
 
@@ -185,7 +184,7 @@ def code_of(own: type[Custom]) -> str:
         text = inspect.getsource(own)
     except (OSError, TypeError):
         return ""
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return hash_of(text)
 
 
 def named(given: Any) -> dict[str, Any]:
@@ -209,27 +208,13 @@ def _found(place: str, code: str) -> Custom:
     if (place, code) not in _MADE:
         own = _made(place, _imported(place))
         if code and code_of(type(own)) != code:
-            raise DefinitionError(
-                f"the code of {place!r} is not what it was when the view was applied.",
-                hint="apply the view again, as a new version if models use the old values; to make an old training "
-                "set again, put the old code back.",
-            )
+            raise changed(place)
         _MADE[place, code] = own
     return _MADE[place, code]
 
 
 def _imported(place: str) -> Any:
-    module, _, name = place.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as wrong:
-        raise DefinitionError(
-            f"there is no aggregation at {place!r}: {wrong}.",
-            hint="name it as 'module:Class'; the module must be importable: run where it lies, or set PYTHONPATH.",
-        ) from wrong
-    return found
+    return imported(place, "aggregation", "module:Class")
 
 
 def _made(place: str, found: Any) -> Custom:

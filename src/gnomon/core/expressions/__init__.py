@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gnomon.core.expressions.checking import check
+from gnomon.core.expressions.checking import check, check_value
 from gnomon.core.expressions.python import to_function
 from gnomon.core.expressions.reading import read
 from gnomon.core.expressions.sql import to_sql
@@ -69,10 +69,31 @@ class Expression:
         """
         return TypedExpression(self.text, check(self.tree, columns, owner))
 
+    def giving(
+        self, dtype: FeatureType, columns: Mapping[str, FeatureType], owner: str = "expression"
+    ) -> TypedExpression:
+        """The expression, not a condition, over columns of these types.
+
+        Args:
+            dtype: the type that its values are to be cast to.
+            columns: name → type.
+            owner: what the expression was written on, for errors.
+
+        Raises:
+            DefinitionError: a column is not there, types do not fit, or its values are none of that type.
+
+        >>> from gnomon.types import Float64, Int64
+        >>> ratio = parse("amount / nullif(mean, 0)", value=True)
+        >>> half = ratio.giving(Float64, {"amount": Int64, "mean": Float64}).compile()
+        >>> half({"amount": 1, "mean": 2.0}), half({"amount": 1, "mean": 0.0})
+        (0.5, None)
+        """
+        return TypedExpression(self.text, check_value(self.tree, columns, dtype, owner))
+
 
 @dataclass(frozen=True, slots=True)
 class TypedExpression:
-    """A condition over columns of known types; made by `Expression.typed`.
+    """A condition over columns of known types, or another expression; made by `Expression.typed` and `giving`.
 
     Args:
         text: the normalised SQL.
@@ -90,22 +111,28 @@ class TypedExpression:
         """
         return to_sql(self.tree, column)
 
-    def compile(self) -> Callable[[Mapping[str, Any]], bool | None]:
+    @property
+    def dtype(self) -> FeatureType:
+        """The type of its values: Bool, of a condition."""
+        return self.tree.dtype
+
+    def compile(self) -> Callable[[Mapping[str, Any]], Any]:
         """The condition as a function of a row.
 
         Returns:
             A function of a mapping from column to value (None for null; instants as int µs UTC, decimals as
-            `decimal.Decimal`). It gives True, False, or None for null.
+            `decimal.Decimal`). It gives True, False, or None for null; of another expression its value.
         """
         return to_function(self.tree)
 
 
-def parse(text: str, owner: str = "where") -> Expression:
+def parse(text: str, owner: str = "where", *, value: bool = False) -> Expression:
     """A condition's text, checked as far as it can be without types.
 
     Args:
         text: one SQL expression of the subset on the page "Conditions".
         owner: what the text was written on, for errors.
+        value: whether it is no condition but an expression for a value; the subset is the same.
 
     Raises:
         DefinitionError: it is no SQL, or holds what a condition cannot: a subquery, an aggregate, a parameter, …

@@ -22,7 +22,7 @@ from gnomon.core.expressions.writing import write
 from gnomon.errors import DefinitionError, RequestError, listing, nearest_hint
 from gnomon.types import Array, Bool, Bytes, Decimal, FeatureType, Float64, Int64, String, UnixTimestamp
 
-__all__ = ["check"]
+__all__ = ["check", "check_value"]
 
 COMPARISONS = ("=", "<>", "<", "<=", ">", ">=", "is distinct from", "in", "between")
 TAKES: dict[str, tuple[tuple[FeatureType, ...], FeatureType, int]] = {
@@ -59,6 +59,30 @@ def check(tree: Node, columns: Mapping[str, FeatureType], owner: str) -> Typed:
             f"{checker.named(tree, found)} is no condition; it has to be Bool.", tree, "compare it: x > 0."
         )
     return checker.settle(found, Bool, tree)
+
+
+def check_value(tree: Node, columns: Mapping[str, FeatureType], dtype: FeatureType, owner: str) -> Typed:
+    """The typed tree of an expression whose values are to be of a type.
+
+    It keeps the type that the expression has of itself, wide enough for every value; what the declared type cannot hold
+    of these shows when values are cast to it, one by one.
+
+    Raises:
+        DefinitionError: a column is not there, types do not fit, or values of the declared type would be others.
+    """
+    checker = _Checker(columns, owner)
+    found = checker.of(tree)
+    is_text = isinstance(found, Literal) and found.kind == "text" and dtype in (String, UnixTimestamp)
+    if is_text or _is_null(found):
+        return checker.settle(found, dtype, tree)
+    made = found if isinstance(found, Typed) else checker.settle(found, checker._open(found, tree), tree)
+    if not numbers.holds(dtype, made.dtype):
+        hint = f"declare it as {made.dtype}."
+        if made.dtype in FLOATS or is_exact(made.dtype):
+            hint = f"declare it as {'Float64' if made.dtype in FLOATS else f'{made.dtype}, or Float64'}; "
+            hint += "nothing is rounded or cut off unless a float is declared."
+        raise checker.error(f"{checker.named(tree, made)} is declared as {dtype}.", tree, hint)
+    return Typed("convert", Float64, (made,)) if dtype in FLOATS and is_exact(made.dtype) else made
 
 
 class _Checker:

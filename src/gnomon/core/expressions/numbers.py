@@ -22,6 +22,7 @@ __all__ = [
     "FLOATS",
     "INTEGERS",
     "digits_of",
+    "holds",
     "integer",
     "is_exact",
     "natural",
@@ -60,6 +61,19 @@ def together(left: FeatureType, right: FeatureType) -> FeatureType | None:
         (a, b), (c, d) = digits_of(left), digits_of(right)
         return _decimal(max(a, c), max(b, d))
     return Float64 if all(is_exact(one) or one in FLOATS for one in (left, right)) else None
+
+
+def holds(declared: FeatureType, found: FeatureType) -> bool:
+    """Whether values of a type can be declared as another: the same ones, or floats nearest to them.
+
+    >>> holds(Int64, Decimal(20, 0)), holds(Int64, Decimal(20, 2)), holds(Float32, Int64), holds(Int64, Float64)
+    (True, False, True, False)
+    """
+    if declared == found:
+        return True
+    if declared in FLOATS:
+        return is_exact(found) or found in FLOATS
+    return is_exact(declared) and is_exact(found) and digits_of(declared)[1] >= digits_of(found)[1]
 
 
 def total(left: FeatureType, right: FeatureType) -> FeatureType | None:

@@ -153,7 +153,10 @@ class _Writer:
         if name in TEMPLATES:
             return TEMPLATES[name]
         if name == "convert":
-            return "float({0})" if floats else "{0}"
+            if not floats:
+                return "{0}"
+            # Python's decimals have a negative zero, which exact numbers have not, and floats have.
+            return "float({0})" if typed.args[0].dtype in FLOATS else "float({0} or 0)"
         if name in EXACT_NAMES:
             plain = floats or all(map(_is_int, typed.args))
             return f"{{0}} {name} {{1}}" if plain else f"{EXACT_NAMES[name]}({{0}}, {{1}})"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import count
@@ -26,6 +26,7 @@ from gnomon import types
 from gnomon.contracts.engine import EngineCapabilities, Lags, SourceFile
 from gnomon.contracts.plugins import Context, check_options
 from gnomon.core.columns import of_integers
+from gnomon.core.expressions import TypedExpression
 from gnomon.core.kernel.parts import Answers
 from gnomon.definitions.sources import FileSource, Source, file_sources
 from gnomon.definitions.views import FeatureView
@@ -252,6 +253,20 @@ class DuckDBEngine:
             [found[f"k{place}"].cast(types.to_arrow(one.dtype)) for place, one in enumerate(fields)],
             schema=pa.schema([(one.name, types.to_arrow(one.dtype)) for one in fields]),
         )
+
+    def evaluator(self, expressions: Mapping[str, TypedExpression]) -> Callable[[pa.Table], pa.Table]:
+        """What computes expressions over tables of their columns: a column for each, in their own types, row by row."""
+        con = self._connect()
+        terms = ", ".join(f"{one.sql(quoted)} as {quoted(name)}" for name, one in expressions.items())
+
+        @_interruptible()
+        def evaluated(table: pa.Table) -> pa.Table:
+            con.register("given", _numbered(table))
+            found = con.sql(f"select {terms} from given order by __row").to_arrow_table()
+            con.unregister("given")
+            return found
+
+        return evaluated
 
     @contextmanager
     def together(self) -> Iterator[None]:

@@ -15,12 +15,12 @@ is common here. All of it shrinks, and nothing needs a store.
 | `files`, `to_table`, `to_event_table` | how a source file writes times, and the table it holds |
 | `spine_forms`, `to_spine` | the question as a user hands it in |
 | `definitions` | catalogs |
-| `event_columns`, `event_rows`, `conditions` | an event's columns, rows of them, and conditions on them |
+| `event_columns`, `event_rows`, `conditions`, `expressions` | an event's columns, rows of them, and SQL on them |
 """
 
 from gnomon.testing.strategies.aggregations import aggregations, column_values, fitting_types, functions
 from gnomon.testing.strategies.catalogs import definitions
-from gnomon.testing.strategies.conditions import conditions, event_columns, event_rows
+from gnomon.testing.strategies.conditions import conditions, event_columns, event_rows, expressions
 from gnomon.testing.strategies.events import (
     EventTable,
     SourceEvent,
@@ -57,6 +57,7 @@ __all__ = [
     "event_rows",
     "event_tables",
     "events_of",
+    "expressions",
     "feature_types",
     "files",
     "fitting_types",

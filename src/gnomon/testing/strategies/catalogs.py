@@ -9,17 +9,19 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from gnomon.core.functions import Code
 from gnomon.definitions import agg
 from gnomon.definitions.catalog import Catalog
 from gnomon.definitions.entities import Entity, Field
 from gnomon.definitions.formats import AvroFormat, JsonFormat
+from gnomon.definitions.on_demand import OnDemandFeatureView, RequestSource
 from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import FileSource, PushSource, Source
 from gnomon.definitions.streams import KafkaSource, RedisStreamSource
 from gnomon.definitions.views import FeatureView, Projection
 from gnomon.testing.strategies.aggregations import aggregations
 from gnomon.testing.strategies.values import feature_types, key_types
-from gnomon.types import Array, String, UnixTimestamp
+from gnomon.types import Array, Bool, String, UnixTimestamp
 
 __all__ = ["definitions"]
 
@@ -53,8 +55,10 @@ def definitions(draw: st.DrawFn, max_size: int = 3) -> Catalog:
     pushed = draw(_unique(_push_sources(files), max_size))
     sources = [*files, *(one for one in pushed if one.name not in {other.name for other in files})]
     views = draw(_unique(_views(entities, sources), max_size, by=lambda view: view.id)) if sources else []
-    services = draw(_unique(_services(views), max_size)) if views else []
-    return Catalog.of([*entities, *sources, *views, *services])
+    given = draw(_unique(_request_sources(), max_size))
+    computed = draw(_unique(_on_demand(views, given), max_size, by=lambda view: view.id)) if given else []
+    services = draw(_unique(_services([*views, *computed]), max_size)) if views or computed else []
+    return Catalog.of([*entities, *sources, *views, *given, *computed, *services])
 
 
 def _unique(strategy: st.SearchStrategy[Any], max_size: int, by: Any = lambda one: one.name) -> Any:
@@ -190,13 +194,45 @@ def _entity_choices(entities: list[Entity]) -> st.SearchStrategy[list[Entity]]:
     return chosen.map(apart)
 
 
-def _services(views: list[FeatureView]) -> st.SearchStrategy[FeatureService]:
+def _request_sources() -> st.SearchStrategy[RequestSource]:
+    fields = st.builds(Field, name=_columns.filter(_free), dtype=feature_types())
+    schema = st.lists(fields, min_size=1, max_size=3, unique_by=lambda one: one.name)
+    return st.builds(RequestSource, name=_names.map(lambda name: f"given.{name}"), schema=schema, **_about)
+
+
+@st.composite
+def _on_demand(draw: st.DrawFn, views: list[FeatureView], given: list[RequestSource]) -> OnDemandFeatureView:
+    """A view of a request source, and perhaps of a view, with a function that is nowhere, or with expressions."""
+    request = draw(st.sampled_from(given))
+    sources: list[Any] = [request]
+    if views:
+        sources += draw(st.lists(_projections(views), max_size=1))
+    looked_at = draw(st.lists(st.sampled_from([f"{request.name}__{one.name}" for one in request.schema]), min_size=1))
+    fields = [Field(f"out of it {place}", Bool) for place in range(draw(st.integers(1, 2)))]
+    made: dict[str, Any] = {"mode": draw(st.sampled_from(["python", "numpy", "pandas"]))}
+    text = draw(_words)
+    made["code"] = Code(place="repo.of_it:f", hash=draw(_words), text=text, parameters=tuple(dict.fromkeys(looked_at)))
+    if draw(st.booleans()) and not any(isinstance(one.dtype, Array) for one in request.schema):
+        column = looked_at[0].replace('"', '""')
+        made = {"mode": "sql", "expressions": {one.name: f'"{column}" is null' for one in fields}}
+    return OnDemandFeatureView(
+        name=f"computed.{draw(_names)}",
+        sources=sources,
+        schema=fields,
+        singleton=draw(st.booleans()),
+        version=draw(st.integers(1, 3)),
+        **made,
+        **{name: draw(strategy) for name, strategy in _about.items()},
+    )
+
+
+def _services(views: list[Any]) -> st.SearchStrategy[FeatureService]:
     parts = st.lists(_projections(views), min_size=1, max_size=3, unique_by=lambda part: part.name)
     return st.builds(FeatureService, name=_names, features=parts, **_about)
 
 
 @st.composite
-def _projections(draw: st.DrawFn, views: list[FeatureView]) -> Projection:
+def _projections(draw: st.DrawFn, views: list[Any]) -> Projection:
     view = draw(st.sampled_from(views))
     picked = draw(st.lists(st.sampled_from(view.feature_names), unique=True)) if view.feature_names else []
     # Mapped columns get a prefix no drawn join key has by chance, so that no two keys look at one column.

@@ -18,7 +18,7 @@ from gnomon.core.expressions.tree import Call, Column, Literal, Node
 from gnomon.testing.strategies.values import instants, values
 from gnomon.types import Bool, Bytes, Decimal, FeatureType, Float32, Float64, Int32, Int64, String, UnixTimestamp
 
-__all__ = ["conditions", "event_columns", "event_rows"]
+__all__ = ["conditions", "event_columns", "event_rows", "expressions"]
 
 _NAMES = ["a", "B", "c d", 'q"', "select", "ä"]
 _DECIMALS = [Decimal(*one) for one in ((1, 1), (4, 2), (9, 0), (18, 3), (20, 0), (38, 10), (38, 38))]
@@ -53,6 +53,19 @@ def conditions(draw: st.DrawFn, columns: Mapping[str, FeatureType], *, depth: in
         depth: how deep it may nest.
     """
     return _Drawing(draw, columns).truth(depth)
+
+
+@st.composite
+def expressions(draw: st.DrawFn, columns: Mapping[str, FeatureType], *, depth: int = 3) -> Node:
+    """An expression over these columns, for a value of any kind.
+
+    Args:
+        draw: given by Hypothesis.
+        columns: the columns' names and types.
+        depth: how deep it may nest.
+    """
+    drawing = _Drawing(draw, columns)
+    return drawing.any(drawing.one_of([*_KINDS, "number", "number"]), depth)
 
 
 class _Drawing:

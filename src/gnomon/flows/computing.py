@@ -1,0 +1,349 @@
+"""On-demand features computed: one computation over some rows, the same for training sets and for online answers.
+
+Columns come and go as lists, null as None, instants as µs. What a function gives is cast to the declared types; what is
+none of its type, or an exception, spoils only that feature of that row: null, and said to be invalid.
+
+    ready = Ready.of(computation)
+    made = ready.run([[12.0, 3.0], [4.0, None]], Rows(2, key=lambda row: {"user_id": row}))
+    made.columns, made.invalid          # [[3.0, None]], None
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gnomon.core.functions import Function
+from gnomon.core.inputs import Unshown, presenter
+from gnomon.core.outputs import Caster, Misfit, caster
+from gnomon.errors import DefinitionError, RequestError
+from gnomon.flows.vectors import frames, vectors
+from gnomon.plan.questions import Computation
+from gnomon.types import FeatureType, UnixTimestamp
+
+__all__ = ["Made", "Ready", "Rows"]
+
+logger = logging.getLogger("gnomon.on_demand")
+
+Columns = Sequence[Sequence[Any]]
+Values = Callable[[tuple[Any, ...]], Any]
+"""Gives for one row what the function gives: a value, a mapping of values, or a sequence in the schema's order."""
+
+
+@dataclass(slots=True)
+class Rows:
+    """The rows that something is computed of.
+
+    Args:
+        count: how many there are.
+        key: what to call one of them in a message.
+        strict: whether a row that cannot be computed is an error.
+    """
+
+    count: int
+    key: Callable[[int], Mapping[str, Any]]
+    strict: bool = False
+
+
+@dataclass(slots=True)
+class Made:
+    """What was computed.
+
+    Args:
+        columns: a list per feature wanted.
+        invalid: for rows that have values which are none, the features; None where no row has.
+        first: of the first of these its row and what was wrong.
+    """
+
+    columns: list[list[Any]]
+    invalid: dict[int, list[int]] | None = None
+    first: tuple[int, BaseException] | None = None
+
+    def spoil(self, row: int, places: Sequence[int], wrong: BaseException) -> None:
+        """Some features of a row have no value."""
+        if self.invalid is None:
+            self.invalid = {}
+        self.invalid.setdefault(row, []).extend(places)
+        if self.first is None or row < self.first[0]:
+            self.first = row, wrong
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A computation with its function at hand.
+
+    Args:
+        view: the view's name.
+        names: what the view calls its inputs.
+        features: the features wanted, each once.
+        places: for each column wanted the place of its feature; empty where these are the features.
+        casts: what casts values to their types, feature by feature.
+        shows: what makes values of columns such that a function takes, input by input; none where all are as they are.
+        single: whether the view has this one feature only, so that a function may give its value alone.
+        values: gives the values of one row; None where the function takes many rows at once.
+        together: gives the values of many rows, feature by feature; None where it takes one by one.
+    """
+
+    view: str
+    names: tuple[str, ...]
+    features: tuple[str, ...]
+    places: tuple[int, ...]
+    casts: tuple[Caster, ...]
+    shows: tuple[Callable[[Any], Any] | None, ...]
+    single: bool
+    values: Values | None = None
+    together: Callable[[Columns, int], list[list[Any]]] | None = None
+
+    @classmethod
+    def of(cls, computation: Computation) -> Ready:
+        """A computation with its function at hand.
+
+        Raises:
+            DefinitionError: the function is not there, or is no longer what was registered.
+            MissingExtra: it wants pandas, which is not installed.
+        """
+        view, mode = computation.view, computation.view.mode
+        types = {one.name: one.dtype for one in view.schema}
+        names, dtypes = tuple(name for name, _, _ in computation.inputs), [one for _, _, one in computation.inputs]
+        wanted = [feature for feature, _ in computation.features]
+        features = tuple(dict.fromkeys(wanted))
+        made: dict[str, Any] = {}
+        if mode == "sql":
+            made["values"] = _expressions(computation, features)
+        elif mode == "python":
+            made["values"] = _function(computation)
+        else:
+            over = vectors if mode == "numpy" else frames
+            made["together"] = over(_found(computation), names, dtypes, features, len(types) == 1)
+        return cls(
+            view=view.name,
+            names=names,
+            features=features,
+            places=tuple(map(features.index, wanted)) if len(features) < len(wanted) else (),
+            casts=tuple(_cast(mode, types[feature]) for feature in features),
+            shows=_shows(dtypes) if mode == "python" else (),
+            single=len(types) == 1,
+            **made,
+        )
+
+    def run(self, columns: Columns, rows: Rows) -> Made:
+        """Compute the features of some rows.
+
+        Args:
+            columns: the inputs' values, input by input.
+            rows: the rows.
+
+        Raises:
+            RequestError: a row cannot be computed, and that is an error.
+        """
+        made = Made([])
+        if self.together is not None:
+            made.columns = [[None] * rows.count for _ in self.features]
+            self._halves(made, columns, 0, rows.count)
+        elif len(self.features) == 1 and self.single:
+            made.columns = [self._singly(made, self._shown(columns))]
+        else:
+            made.columns = self._row_by_row(made, self._shown(columns))
+        if made.invalid is not None:
+            self._tell(made, columns, rows)
+        return self._spread(made) if self.places else made
+
+    def _spread(self, made: Made) -> Made:
+        """The same, where a feature is wanted under several names."""
+        columns = [made.columns[place] for place in self.places]
+        invalid = {
+            row: [column for column, place in enumerate(self.places) if place in wrong]
+            for row, wrong in (made.invalid or {}).items()
+        }
+        return Made(columns, invalid or None, made.first)
+
+    def _shown(self, columns: Columns) -> Iterator[tuple[Any, ...]]:
+        """The inputs row by row, as functions take them; what cannot be shown is handed on as a value that says so."""
+        if not self.shows:
+            return zip(*columns, strict=True)
+        shown = zip(columns, self.shows, strict=True)
+        return zip(*(one if show is None else map(_safely(show), one) for one, show in shown), strict=True)
+
+    def _singly(self, made: Made, rows: Iterator[tuple[Any, ...]]) -> list[Any]:
+        values, cast = self.values, self.casts[0]
+        found: list[Any] = []
+        assert values is not None
+        name = self.features[0]
+        for place, row in enumerate(rows):
+            try:
+                value = values(row)
+                found.append(cast(value[name] if type(value) is dict else value))
+            except Exception as wrong:
+                found.append(None)
+                made.spoil(place, (0,), _meant(wrong, row))
+        return found
+
+    def _row_by_row(self, made: Made, rows: Iterator[tuple[Any, ...]]) -> list[list[Any]]:
+        columns: list[list[Any]] = [[] for _ in self.features]
+        everything = range(len(columns))
+        assert self.values is not None
+        for place, row in enumerate(rows):
+            try:
+                found = self.values(row)
+                if found is not None and not isinstance(found, Mapping):
+                    raise Misfit(f"its function gives {found!r:.80}, not a dict with a value for each feature")
+            except Exception as wrong:
+                made.spoil(place, everything, _meant(wrong, row))
+                found = None
+            for number, (name, cast, column) in enumerate(zip(self.features, self.casts, columns, strict=True)):
+                try:
+                    column.append(None if found is None else cast(found[name]))
+                except Exception as wrong:
+                    column.append(None)
+                    made.spoil(place, (number,), wrong)
+        return columns
+
+    def _halves(self, made: Made, columns: Columns, start: int, end: int) -> None:
+        """Many rows at once; where that fails, half as many, down to the one that cannot be computed."""
+        if start == end:
+            return
+        assert self.together is not None
+        try:
+            found = self.together([one[start:end] for one in columns], end - start)
+        except Exception as wrong:
+            if end - start == 1:
+                made.spoil(start, range(len(self.features)), wrong)
+                return
+            middle = (start + end) // 2
+            self._halves(made, columns, start, middle)
+            self._halves(made, columns, middle, end)
+            return
+        for number, (cast, values) in enumerate(zip(self.casts, found, strict=True)):
+            for place, value in enumerate(values, start):
+                try:
+                    made.columns[number][place] = cast(value)
+                except Misfit as wrong:
+                    made.spoil(place, (number,), wrong)
+
+    def _tell(self, made: Made, columns: Columns, rows: Rows) -> None:
+        """Say what was wrong with the first row, as an error or in the log."""
+        assert made.first is not None
+        row, wrong = made.first
+        inputs = {name: one[row] for name, one in zip(self.names, columns, strict=True)}
+        key = dict(rows.key(row))
+        said = str(wrong) if isinstance(wrong, (Misfit, Unshown)) else f"{type(wrong).__name__}: {wrong}"
+        if rows.strict:
+            raise RequestError(
+                f"on-demand view {self.view!r} cannot be computed for {key!r}: {said}",
+                instead=f"Its inputs: {inputs!r}.",
+                hint="correct the function or its inputs; without strict=True the value is null, and INVALID.",
+                view=self.view,
+                key=key,
+                inputs=inputs,
+            ) from wrong
+        logger.warning(
+            "on-demand view %r cannot be computed for %d of %d rows; the first is %r, of inputs %r: %s",
+            *(self.view, len(made.invalid or ()), rows.count, key, inputs, said),
+        )
+
+
+def _shows(dtypes: Sequence[FeatureType]) -> tuple[Callable[[Any], Any] | None, ...]:
+    """What makes values of columns such that a function takes; nothing where all are as they are."""
+    shows = tuple(map(presenter, dtypes))
+    return shows if any(shows) else ()
+
+
+class _Odd:
+    """Stands for a value that has no form in Python."""
+
+    def __init__(self, wrong: Unshown) -> None:
+        self.wrong = wrong
+
+
+def _safely(show: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def shown(value: Any) -> Any:
+        try:
+            return show(value)
+        except Unshown as wrong:
+            return _Odd(wrong)
+
+    return shown
+
+
+def _meant(wrong: Exception, row: tuple[Any, ...]) -> BaseException:
+    """What was wrong: where an input has no form in Python, that and not what became of it."""
+    return next((one.wrong for one in row if isinstance(one, _Odd)), wrong)
+
+
+def _cast(mode: str, dtype: FeatureType) -> Caster:
+    """Expressions give instants as µs."""
+    return _same if mode == "sql" and dtype == UnixTimestamp else caster(dtype)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _found(computation: Computation) -> Function:
+    view = computation.view
+    assert view.code is not None
+    try:
+        return view.code.function
+    except DefinitionError as wrong:
+        what = f"on-demand feature view {view.name!r}: {wrong.what}"
+        raise DefinitionError(what, instead=wrong.instead, hint=wrong.hint) from wrong
+
+
+def _function(computation: Computation) -> Values:
+    """A function of a row, whatever the form in which the user's takes it."""
+    function, code = _found(computation), computation.view.code
+    names = [name for name, _, _ in computation.inputs]
+    refused = bool(_shows([dtype for _, _, dtype in computation.inputs]))
+    assert code is not None
+    if code.parameters:
+        return _checked(lambda row: function(*row)) if refused else lambda row: function(*row)
+    if computation.view.singleton:
+        return _checked(lambda row: function(dict(zip(names, row, strict=True))))
+    return _checked(lambda row: _alone(function({name: [one] for name, one in zip(names, row, strict=True)})))
+
+
+def _checked(values: Values) -> Values:
+    """The same, but that it is not called with a value that has no form in Python."""
+
+    def of_row(row: tuple[Any, ...]) -> Any:
+        for one in row:
+            if type(one) is _Odd:
+                raise one.wrong
+        return values(row)
+
+    return of_row
+
+
+def _alone(found: Any) -> Any:
+    """Of lists of one value each these values, as Feast's functions give them."""
+    if not isinstance(found, Mapping):
+        raise Misfit(f"its function gives {found!r:.80}, not a dict of lists")
+    for name, values in found.items():
+        if isinstance(values, str) or not hasattr(values, "__len__") or len(values) != 1:
+            raise Misfit(f"its function gives {values!r:.80} for {name!r}, not a list of one value; is it a singleton?")
+    return {name: values[0] for name, values in found.items()}
+
+
+def _expressions(computation: Computation, features: Sequence[str]) -> Values:
+    """Expressions as a function of a row."""
+    from gnomon.core.expressions import parse
+
+    view = computation.view
+    names, types = [name for name, _, _ in computation.inputs], {name: one for name, _, one in computation.inputs}
+    dtypes = {one.name: one.dtype for one in view.schema}
+    compiled = [
+        parse(view.expressions[feature], value=True).giving(dtypes[feature], types, f"{view.name}: {feature}").compile()
+        for feature in features
+    ]
+    if len(features) == 1:
+        (only,) = compiled
+        if len(view.schema) == 1:
+            return lambda row: only(dict(zip(names, row, strict=True)))
+
+    def of_row(row: tuple[Any, ...]) -> Any:
+        given = dict(zip(names, row, strict=True))
+        return {feature: one(given) for feature, one in zip(features, compiled, strict=True)}
+
+    return of_row
