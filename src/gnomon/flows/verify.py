@@ -37,7 +37,7 @@ from gnomon.flows.verdicts import Cause, Difference, VerifyReport, ViewVerdict, 
 from gnomon.plan.known_through import KnownThrough
 from gnomon.plan.questions import NO_ROWS, EventsQuestion, Through
 
-__all__ = ["Verifier"]
+__all__ = ["MOST_KEPT", "Verifier", "bounds_in_history"]
 
 MOST_KEPT = 100
 """A report keeps so many answers that do not agree."""
@@ -112,6 +112,11 @@ class Verifier:
         return VerifyReport(
             views=tuple(verdicts), differences=tuple(differences[:MOST_KEPT]), unread=unread, questions=questions
         )
+
+
+def bounds_in_history(verifier: Verifier, answers: Served) -> Mapping[Through, Sequence[int]]:
+    """Answers about a view, by which rows of it they have to be held against: few different ones."""
+    return _OneView(verifier, answers)._groups
 
 
 class _OneView:
