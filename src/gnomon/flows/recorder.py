@@ -27,7 +27,7 @@ from gnomon.errors import BackendError, ConflictError, GnomonError
 from gnomon.flows.loaded import Loads
 from gnomon.flows.responses import OnlineResponse
 from gnomon.flows.served_queue import Queue, Recording, ServedStats, Waiting
-from gnomon.flows.served_rows import Ids, Kept, Shape, row_columns
+from gnomon.flows.served_rows import Ids, Kept, RequestIds, Shape, row_columns
 from gnomon.flows.weights import Weights
 
 __all__ = ["Ids", "Recorder", "Recording", "ServedStats", "new_id"]
@@ -85,7 +85,7 @@ class Recorder:
             return False
         return limit >= ALL or (random.getrandbits(32) if request_id is None else _number(request_id)) < limit
 
-    def keep(self, response: OnlineResponse, service: str, ids: Ids) -> None:
+    def keep(self, response: OnlineResponse, service: str, ids: RequestIds) -> None:
         """Have an answer logged; where the queue is full, its rows are dropped, and counted. It never waits.
 
         Args:

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -32,6 +32,7 @@ __all__ = [
     "INSTANT",
     "Ids",
     "Kept",
+    "RequestIds",
     "Shape",
     "ViewPart",
     "parts_said",
@@ -47,6 +48,25 @@ Computed = tuple[OnDemandFeatureView, dict[str, str]]
 """An on-demand view, and what its features are called in the log."""
 Loaded = Callable[[str, int], Through]
 """Which rows a row view of files had at an instant."""
+
+
+class RequestIds(Protocol):
+    """What has the ids of a request: `Ids`, or whatever a server has of its own; an empty text is none."""
+
+    @property
+    def request(self) -> str:
+        """The request's id."""
+        ...
+
+    @property
+    def model(self) -> str | None:
+        """Which model asked."""
+        ...
+
+    @property
+    def prediction(self) -> str | None:
+        """Which prediction it was for."""
+        ...
 
 
 class Ids(NamedTuple):
@@ -73,7 +93,7 @@ class Kept(NamedTuple):
     """
 
     response: OnlineResponse
-    ids: Ids
+    ids: RequestIds
     version: int
 
 
