@@ -542,6 +542,8 @@ class FeatureStore:
             UnknownFeature: a view has no such feature.
             BackendError: the store cannot be read.
         """
+        if not (request_id is None and model_id is None and prediction_id is None):
+            _check_texts(request_id=request_id, model_id=model_id, prediction_id=prediction_id)
         snapshot, reader = self._current(), self._reader
         service = features if isinstance(features, str) else getattr(features, "name", None)
         if service is None or not self.recorder.following(snapshot).wants(service, request_id):
@@ -935,6 +937,13 @@ def _named(found: Mapping[str, Named], name: str, kind: str) -> Named:
     if name not in found:
         raise NotRegistered(kind=kind, name=name, known=found)
     return found[name]
+
+
+def _check_texts(**ids: object) -> None:
+    """What a request goes by are texts."""
+    for name, given in ids.items():
+        if given is not None and not isinstance(given, str):
+            raise RequestError(f"{name} is {given!r:.80}.", hint=f"{name} is a text: {name}={str(given)!r:.80}.")
 
 
 def _login_name() -> str:

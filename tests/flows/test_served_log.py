@@ -158,6 +158,15 @@ def test_what_is_not_asked_to_be_logged_is_not(make: Callable[..., FeatureStore]
         store.served("modle")
 
 
+@pytest.mark.parametrize("name", ["request_id", "model_id", "prediction_id"])
+def test_ids_are_texts(make: Callable[..., FeatureStore], name: str) -> None:
+    store = make(model(latest))
+    with pytest.raises(RequestError, match=f"{name} is 7"):
+        store.get_online_features("model", [{"user_id": 1}], **{name: 7})
+    store.get_online_features("model", [{"user_id": 1}], **{name: "7"})
+    assert store.served("model")[name].to_pylist() == ["7"]
+
+
 def test_a_service_object_counts_by_its_name(make: Callable[..., FeatureStore]) -> None:
     store = make(service := model(latest))
     response = store.get_online_features(service, {"user_id": [1, 2]})
