@@ -565,7 +565,7 @@ class FeatureStore:
             return reader.read(snapshot, features, entity_rows, full_feature_names, known_through, strict)
         from gnomon.flows.recorder import Ids, new_id
 
-        response = reader.read(snapshot, features, entity_rows, full_feature_names, True, strict)
+        response = reader.read(snapshot, features, entity_rows, full_feature_names, known_through=True, strict=strict)
         ids = Ids(new_id(response.at) if request_id is None else request_id, model_id, prediction_id)
         self.recorder.keep(response, service, ids)
         return response

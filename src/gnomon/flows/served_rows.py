@@ -21,8 +21,9 @@ from gnomon.core.casting import cast_key
 from gnomon.definitions.base import duplicates
 from gnomon.definitions.codec import fingerprint
 from gnomon.definitions.logging import AT, DATA, KNEW, MODEL, PREDICTION, REQUEST, VERSION, VIEWS, columns_of
+from gnomon.definitions.on_demand import OnDemandFeatureView
 from gnomon.flows.loaded import is_of_runs
-from gnomon.flows.responses import Asked, Of, OnlineResponse
+from gnomon.flows.responses import Asked, ComputedAnswer, Of, OnlineResponse
 from gnomon.plan.known_through import KnownThrough
 from gnomon.plan.questions import Through
 from gnomon.types import FeatureType, to_arrow
@@ -43,6 +44,8 @@ __all__ = [
 
 INSTANT = pa.timestamp("us", "UTC")
 
+Computed = tuple[OnDemandFeatureView, dict[str, str]]
+"""An on-demand view, and what its features are called in the log."""
 Loaded = Callable[[str, int], Through]
 """Which rows a row view of files had at an instant."""
 
@@ -103,12 +106,14 @@ class ViewPart:
         fingerprint: its fingerprint.
         keys: its join key → the row's column.
         features: its feature → the row's column.
+        computed: whether it is an on-demand view: computed of the others.
     """
 
     view: str
     fingerprint: str
     keys: Mapping[str, str]
     features: Mapping[str, str]
+    computed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -134,8 +139,9 @@ class Shape:
     @classmethod
     def of(cls, service: str, response: OnlineResponse) -> Shape:
         """The shape of an answer."""
-        features = _named(response._views, response._order)
-        told = json.dumps([_told(number, of, features) for number, of in enumerate(response._views)])
+        features = _named(response)
+        stored = [_told(number, of, features) for number, of in enumerate(response._views)]
+        told = json.dumps([*stored, *(_told_computed(one) for one in _computed(response, features))])
         schema = schema_of(response._key_types, features)
         digest = hashlib.blake2b(f"{told}{schema}".encode(), digest_size=4).hexdigest()
         return cls(
@@ -220,11 +226,33 @@ def tokens_read(views: Sequence[str], text: str) -> list[Through]:
     return found
 
 
-def _named(views: tuple[Of, ...], order: Mapping[str, Asked]) -> dict[str, Asked]:
+def _named(response: OnlineResponse) -> dict[str, Asked]:
     """Each feature by the name it has in the log, however it was asked for."""
-    features = [views[one.part].features if one.part < len(views) else None for one in order.values()]
-    own = [name if some is None else some[one.place] for (name, one), some in zip(order.items(), features, strict=True)]
+    order = response._order
+    own = [_own_name(response, asked) for asked in order.values()]
     return dict(order) if duplicates(own) else dict(zip(own, order.values(), strict=True))
+
+
+def _own_name(response: OnlineResponse, asked: Asked) -> str:
+    if asked.part < len(response._views):
+        return response._views[asked.part].features[asked.place]
+    answer = response._answers[asked.part]
+    assert isinstance(answer, ComputedAnswer)
+    return answer.computation.features[asked.place][0]
+
+
+def _computed(response: OnlineResponse, features: Mapping[str, Asked]) -> Iterator[Computed]:
+    """The on-demand views that answered, with what their features are called, as far as these were asked for."""
+    for number, answer in enumerate(response._answers):
+        if isinstance(answer, ComputedAnswer):
+            names = {asked.place: name for name, asked in features.items() if asked.part == number}
+            asked = answer.computation.features
+            yield answer.computation.view, {asked[place][0]: name for place, name in names.items()}
+
+
+def _told_computed(one: Computed) -> dict[str, Any]:
+    view, features = one
+    return {"view": view.id, "fingerprint": fingerprint(view), "keys": {}, "features": features, "computed": True}
 
 
 def _told(number: int, of: Of, features: Mapping[str, Asked]) -> dict[str, Any]:

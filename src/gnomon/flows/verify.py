@@ -37,7 +37,7 @@ from gnomon.flows.verdicts import Cause, Difference, VerifyReport, ViewVerdict, 
 from gnomon.plan.known_through import KnownThrough
 from gnomon.plan.questions import NO_ROWS, EventsQuestion, Through
 
-__all__ = ["Verifier"]
+__all__ = ["MOST_KEPT", "Verifier", "bounds_in_history"]
 
 MOST_KEPT = 100
 """A report keeps so many answers that do not agree."""
@@ -46,10 +46,6 @@ NANOS = 1_000
 """So many ns are one µs."""
 COUNTING = ("count", "count_distinct", "approx_count_distinct")
 Ints = npt.NDArray[np.int64]
-
-
-Computed = tuple[Sequence[ViewVerdict], Sequence[Difference]]
-"""What became of on-demand features."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,18 +85,17 @@ class Verifier:
             SourceError: a source cannot be read.
         """
         responses = list(responses)
-        computed = computed_again(self.snapshot.catalog, responses, MOST_KEPT)
-        return self.verify_served(served(self.snapshot.catalog, responses), unread, computed)
+        found = self.verify_served(served(self.snapshot.catalog, responses), unread)
+        verdicts, differences = computed_again(self.snapshot.catalog, responses, MOST_KEPT)
+        told = sorted((*found.differences, *differences), key=lambda one: one.cause != "disagreement")
+        return replace(found, views=(*found.views, *verdicts), differences=tuple(told[:MOST_KEPT]))
 
-    def verify_served(
-        self, answered: Iterable[Served], unread: tuple[str, ...] = (), computed: Computed = ((), ())
-    ) -> VerifyReport:
+    def verify_served(self, answered: Iterable[Served], unread: tuple[str, ...] = ()) -> VerifyReport:
         """Hold answers against history, given view by view.
 
         Args:
             answered: answers about views, each once.
             unread: views that could not be read.
-            computed: verdicts and differences of what was computed of them.
 
         Raises:
             SourceError: a source cannot be read.
@@ -113,12 +108,15 @@ class Verifier:
             verdicts.append(one.verdict())
             differences += one.differences()
             questions += one.questions
-        verdicts += computed[0]
-        differences += computed[1]
         differences.sort(key=lambda one: one.cause != "disagreement")
         return VerifyReport(
             views=tuple(verdicts), differences=tuple(differences[:MOST_KEPT]), unread=unread, questions=questions
         )
+
+
+def bounds_in_history(verifier: Verifier, answers: Served) -> Mapping[Through, Sequence[int]]:
+    """Answers about a view, by which rows of it they have to be held against: few different ones."""
+    return _OneView(verifier, answers)._groups
 
 
 class _OneView:

@@ -23,6 +23,7 @@ from gnomon.flows.served_log import ServedLog
 from gnomon.flows.served_rows import ViewPart, parts_said, tokens_read
 from gnomon.flows.verdicts import VerifyReport, ViewVerdict, merged
 from gnomon.flows.verify import MOST_KEPT, Verifier
+from gnomon.flows.verify_log_computed import computed_from_log, stored_values
 from gnomon.types import to_arrow
 
 __all__ = ["LogVerifier"]
@@ -83,7 +84,10 @@ class LogVerifier:
         parts = parts_said(rows[VIEWS][0].as_py())
         snapshot = self._snapshot(parts, pc.max(rows[VERSION]).as_py())
         verifier = replace(self.verifier, snapshot=snapshot, past=True)
-        return verifier.verify_served(_answers(snapshot.catalog, parts, rows))
+        stored, computed = [one for one in parts if not one.computed], [one for one in parts if one.computed]
+        answered = list(_answers(snapshot.catalog, stored, rows))
+        found = verifier.verify_served(one for one in answered if one.features)
+        return _added([found, computed_from_log(verifier, answered, computed, rows)]) if computed else found
 
     def _snapshot(self, parts: Sequence[ViewPart], version: int) -> Snapshot:
         """The definitions of then: as a rule those of now, or those of the version that a row was read in."""
@@ -101,7 +105,8 @@ class LogVerifier:
 
 
 def _has(catalog: Catalog, parts: Iterable[ViewPart]) -> bool:
-    return all(one.view in catalog.views and fingerprint(catalog.views[one.view]) == one.fingerprint for one in parts)
+    views = catalog.all_views
+    return all(one.view in views and fingerprint(views[one.view]) == one.fingerprint for one in parts)
 
 
 def _pieces(reader: pa.RecordBatchReader, numbers: np.ndarray[Any, Any] | None) -> Iterator[pa.Table]:
@@ -133,15 +138,17 @@ def _answers(catalog: Catalog, parts: Sequence[ViewPart], rows: pa.Table) -> Ite
         view = catalog.views[one.view]
         types = {field.name: field.dtype for field in view.schema}
         keys = {key.name: rows[one.keys[key.name]].cast(to_arrow(key.dtype)) for key in view.entity_columns}
-        columns = {feature: columns_of(column) for feature, column in one.features.items()}
         yield Served(
             view=view,
             keys=pa.table(keys) if keys else pa.table({}),
             at=at,
             through=[throughs[number] for throughs in knew],
-            values=pa.table({name: rows[value].cast(to_arrow(types[name])) for name, (value, _, _) in columns.items()}),
+            values=pa.table(
+                {name: stored_values(rows, column, to_arrow(types[name])) for name, column in one.features.items()}
+            ),
             statuses={
-                name: [Status(text) for text in rows[status].to_pylist()] for name, (_, status, _) in columns.items()
+                name: [Status(text) for text in rows[columns_of(column)[1]].to_pylist()]
+                for name, column in one.features.items()
             },
         )
 
