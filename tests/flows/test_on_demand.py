@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import datetime
+from decimal import Decimal as PythonDecimal
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from gnomon.config import Backend, RepoConfig
 from gnomon.errors import DefinitionError, RequestError, UnknownFeature
 from gnomon.flows import finishing
 from gnomon.plan.references import resolve
-from gnomon.types import Array, Bool, Float64, Int32, Int64, String, UnixTimestamp
+from gnomon.types import Array, Bool, Decimal, Float64, Int32, Int64, String, UnixTimestamp
 
 user = Entity(name="user_id", value_type=Int64)
 profile = FeatureView(
@@ -471,6 +472,27 @@ def test_a_default_is_no_reason_to_load_again(store):
     assert store.apply([counted]).reload == ()
     assert served(store, ["spend:amount_mean_30d"]) == {"amount_mean_30d": [15.0, 0.0, 0.5]}
     assert trained(store, ["spend:amount_mean_30d"]) == {"amount_mean_30d": [15.0, 0.0, 0.5]}
+
+
+def test_a_sum_that_does_not_fit_is_its_default_and_verified(store, clock):
+    cents = PushSource(
+        name="cents", schema=[Field("user_id", Int64), Field("sum", Decimal(38, 2)), Field("at", UnixTimestamp)]
+    )
+    view = FeatureView(
+        name="large",
+        entities=[user],
+        source=cents,
+        aggregations=[agg.sum("sum", over="30d", name="total", default=PythonDecimal("0.50"))],
+    )
+    store.apply([view])
+    most = PythonDecimal(10) ** 35
+    store.push("cents", {"user_id": [1] * 20, "sum": [most * 9] * 20, "at": [day(3)] * 20})
+    clock.set(day(22))
+    store.materialize(None, day(22), ["large"])
+    response = store.get_online_features(["large:total"], {"user_id": [1, 2]}, known_through=True)
+    assert response.to_dict()["total"] == [PythonDecimal("0.50")] * 2
+    assert list(map(str, response.statuses["total"])) == ["INVALID", "NULL_VALUE"]
+    assert store.verify(response).causes == {}
 
 
 def test_defaults_of_lists(store):

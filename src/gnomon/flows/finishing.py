@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from gnomon.contracts.engine import Engine
-from gnomon.core.columns import as_python
+from gnomon.core.columns import as_numpy, as_python, of_integers
 from gnomon.core.outputs import Misfit
 from gnomon.core.requests import cast_requests
 from gnomon.errors import RequestError
@@ -200,5 +201,5 @@ def _filled(column: pa.Array, default: Any) -> pa.Array:
     if not column.null_count:
         return column
     both = pa.concat_arrays([column, pa.array([default], column.type)])
-    places = [len(column) if gone else place for place, gone in enumerate(column.is_null().to_pylist())]
-    return both.take(pa.array(places, pa.int64()))
+    places = np.where(as_numpy(column.is_null()), len(column), np.arange(len(column)))
+    return both.take(of_integers(places))

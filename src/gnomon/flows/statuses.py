@@ -67,7 +67,7 @@ def counting_inputs(view: FeatureView, features: Iterable[str]) -> tuple[Feature
     asked, made, names = set(features), [], dict[str, str]()
     for place, one in enumerate(view.aggregations):
         if one.function == SUM and not one.arguments and asked.intersection(one.feature_names):
-            made.append(replace(one, function="count", name=f"n{place}"))
+            made.append(replace(one, function="count", name=f"n{place}", default=None))
             names |= dict(zip(one.feature_names, made[-1].feature_names, strict=True))
     if not made:
         return None, {}
