@@ -1,4 +1,8 @@
-"""HTTP/1.1 as uvicorn reads it, with a limit on how long a request's head may be, and how long it may take."""
+"""HTTP/1.1 as uvicorn reads it, with a limit on how long a request's head may be, and how long it may take.
+
+It also lets an app hand over an answer whole: `scope["extensions"][WHOLE](scope, status, fields, body)`. Head and body
+are then written at once, where ASGI's two messages are two system calls, and our own fields are not looked through.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,9 @@ from asyncio import Transport
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from gnomon.server.hot.online import WHOLE
 
 __all__ = ["Config", "Limited"]
 
@@ -49,13 +55,41 @@ class Limited(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """It has ended."""
-        self._calm()
+        if self._hurry is None:
+            self._head = 0
+        else:
+            self._calm()
         super().on_headers_complete()
+        self.scope["extensions"] = {WHOLE: self._whole}  # type: ignore[dict-item]
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone."""
         self._calm()
         super().connection_lost(exc)
+
+    def _whole(self, scope: Any, status: int, fields: list[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Answer a request; whether that could be done, or has to be done by messages."""
+        cycle = self.cycle
+        if cycle.scope is not scope or cycle.response_started or cycle.disconnected or self.flow.write_paused:
+            return False  # one of several requests sent at once, or a client that does not read
+        if scope["method"] == "HEAD":
+            return False
+        lines = [STATUS_LINE[status]]
+        for name, value in (*self.server_state.default_headers, *fields):
+            if name == b"connection":
+                cycle.keep_alive = False
+            else:
+                lines += name, b": ", value, b"\r\n"
+        if not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        lines += b"\r\n", body
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(b"".join(lines))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        return True
 
     def _wait(self) -> None:
         self._hurry = self.loop.call_later(getattr(self.config, "head_seconds", 30.0), self._close)

@@ -24,6 +24,9 @@ __all__ = ["GET", "POST", "Online"]
 POST, GET = "/get-online-features", "/features/online/"
 ENTITY = GET + "{entity}"
 HUNG_UP = 499
+WHOLE = "gnomon.whole"
+"""The extension by which our own server takes an answer whole (`gnomon.server.protocol`)."""
+NOTHING: dict[str, Any] = {}
 CONTENT_TYPES = {form: form.value.encode() for form in Form}
 JSON = CONTENT_TYPES[Form.JSON]
 UNDERSTOOD = {
@@ -83,8 +86,10 @@ class Online:
             except Exception as wrong:
                 status, body, fields = _refusal(wrong, route, request_id)
             fields += (b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id)
-            await send({"type": "http.response.start", "status": status, "headers": fields})
-            await send({"type": "http.response.body", "body": body})
+            whole = scope.get("extensions", NOTHING).get(WHOLE)
+            if whole is None or not whole(scope, status, fields, body):
+                await send({"type": "http.response.start", "status": status, "headers": fields})
+                await send({"type": "http.response.body", "body": body})
         finally:
             context.metrics.done(route if route is POST else ENTITY, status, perf_counter() - began)
 
