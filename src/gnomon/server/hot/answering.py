@@ -183,7 +183,7 @@ class Answering:
         parts = made_of(response)
         for of, answer in zip(parts.views, parts.answers, strict=False):
             absent = 0 if answer.absent is None else sum(answer.absent)
-            events = answer.events if answer.absent is None else answer.instants()
+            events = answer.instants()
             newest = max((one for one in events if one is not None), default=None)
             self._context.metrics.served(of.view, len(events), absent, seconds, newest)
 
