@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import socket
@@ -67,7 +68,10 @@ class Serving:
             sys.path.append(self.repo)  # where the repo's own aggregations are imported from
         store = FeatureStore(self.repo)
         settings = self.settings(store)
-        return gnomon.server.app(store, settings, self.access(store, settings), closing=store.close)
+        made = gnomon.server.app(store, settings, self.access(store, settings), closing=store.close)
+        gc.collect()
+        gc.freeze()  # what is there now stays: it need not be looked through again and again while requests wait
+        return made
 
     def access(self, store: FeatureStore, settings: ServerSettings) -> Any:
         """Who may ask.

@@ -85,6 +85,8 @@ class Online:
                 return
             except Exception as wrong:
                 status, body, fields = _refusal(wrong, route, request_id)
+                if _may_be_long(headers):
+                    fields.append((b"connection", b"close"))  # what is left of the body is not waited for
             fields += (b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id)
             whole = scope.get("extensions", NOTHING).get(WHOLE)
             if whole is None or not whole(scope, status, fields, body):
@@ -130,9 +132,13 @@ def _decoder(headers: dict[bytes, bytes]) -> _Reads:
             415,
             f"the body is {what}.",
             hint="send application/json or application/msgpack, not compressed.",
-            headers=(("connection", "close"),),
         )
     return read
+
+
+def _may_be_long(headers: dict[bytes, bytes]) -> bool:
+    said = headers.get(b"content-length")
+    return b"transfer-encoding" in headers or (said is not None and len(said) > 5)
 
 
 def _check_method(method: str, right: str) -> None:
@@ -141,7 +147,7 @@ def _check_method(method: str, right: str) -> None:
             405,
             f"this route takes {right}, not {method}.",
             hint=f"send {right}.",
-            headers=(("allow", right), ("connection", "close")),
+            headers=(("allow", right),),
         )
 
 
