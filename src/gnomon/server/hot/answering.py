@@ -25,7 +25,7 @@ from gnomon.server.metrics import Quiet
 from gnomon.server.problems import HttpError
 from gnomon.server.recording import Ids
 
-__all__ = ["Answering", "Inquiry"]
+__all__ = ["MANY", "Answering", "Inquiry"]
 
 MANY = 2_000
 """From so many entities on a request is answered in a thread: it takes milliseconds."""
@@ -72,7 +72,9 @@ class Answering:
         self._context, self._patience, store = context, patience, context.store
         self._forms = Forms()
         self._cache = Cache(context.settings.max_staleness, store.clock)
-        self._rounds = Rounds(store.online.read) if store.online.capabilities.remote else None
+        self.is_far = store.online.capabilities.remote
+        """Whether the store is read over a network, so that each answer has to be waited for."""
+        self._rounds = Rounds(store.online.read) if self.is_far else None
         self._counted = not isinstance(context.metrics, Quiet)
         context.definitions.before.append(lambda found: store.reader.prepared(found))
 
