@@ -1,9 +1,9 @@
 """HTTP/1.1 as uvicorn reads it, and less of it where an answer can be had at once.
 
-A request that has come whole need not become a task that awaits its body and sends two messages: an app that has a method
-`quick(scope, body)` is asked for status, header fields and body, and these are written at once. What it has no quick answer
-for goes the usual way, with one addition: `scope["extensions"][WHOLE](status, fields, body)` takes an answer whole, where
-ASGI's two messages would be two system calls.
+A request that has come whole need not become a task that awaits its body and sends two messages: an app that has a
+method `quick(scope, body)` is asked for status, header fields and body, and these are written at once. What it has no
+quick answer for goes the usual way, with one addition: `scope["extensions"][WHOLE](status, fields, body)` takes an
+answer whole, where ASGI's two messages would be two system calls.
 
 There is a limit on how long a request's head may be, and how long it may take.
 """

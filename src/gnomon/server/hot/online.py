@@ -125,7 +125,7 @@ class Online:
             context.metrics.done(route if route is POST else ENTITY, status, perf_counter() - began)
 
     def _id(self, headers: dict[bytes, bytes]) -> bytes:
-        """What a request is called: by the caller, if it is a name that can be written into a header; else by a new one."""
+        """What a request is called: by the caller, if that can be written into a header; else by a new name."""
         given = headers.get(b"x-request-id")
         if given is not None and _ID.fullmatch(given):
             return given
