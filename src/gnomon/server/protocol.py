@@ -10,6 +10,7 @@ There is a limit on how long a request's head may be, and how long it may take.
 
 from __future__ import annotations
 
+import gc
 from asyncio import Transport
 from collections import deque
 from functools import partial
@@ -34,6 +35,12 @@ class Config(uvicorn.Config):
     def __init__(self, *given: Any, head_seconds: float, **more: Any) -> None:
         super().__init__(*given, **more)
         self.head_seconds = head_seconds
+
+    def load(self) -> None:
+        """Load the app; what is there then stays, and is not looked through for garbage while requests wait."""
+        super().load()
+        gc.collect()
+        gc.freeze()
 
 
 class Limited(HttpToolsProtocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import socket
@@ -68,10 +67,7 @@ class Serving:
             sys.path.append(self.repo)  # where the repo's own aggregations are imported from
         store = FeatureStore(self.repo)
         settings = self.settings(store)
-        made = gnomon.server.app(store, settings, self.access(store, settings), closing=store.close)
-        gc.collect()
-        gc.freeze()  # what is there now stays: it need not be looked through again and again while requests wait
-        return made
+        return gnomon.server.app(store, settings, self.access(store, settings), closing=store.close)
 
     def access(self, store: FeatureStore, settings: ServerSettings) -> Any:
         """Who may ask.
