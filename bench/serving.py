@@ -31,7 +31,7 @@ from bench.data import PEOPLE, seen, served
 from bench.feast import FEAST
 from bench.measure import CACHE, ROOT, UnfinishedError, in_its_own_process
 from bench.online_stores import program, server
-from bench.served import FEATURES, windowed
+from bench.served_views import FEATURES, windowed
 from bench.table import Row, table
 
 SIZES, CONNECTIONS = (1, 100), (1, 8, 64)
@@ -155,7 +155,7 @@ def all_of_them(used: ExitStack, people: int, feast: bool) -> tuple[Target, list
 def loaded(library: str, folder: Path, *sources: str) -> None:
     """A repo with everything in its online store."""
     python = sys.executable if library == "gnomon" else startup.environment(CACHE / "feast", FEAST)
-    in_its_own_process("bench.served:load", library, str(folder), *sources, python=python, seconds=FEAST_SECONDS)
+    in_its_own_process("bench.served_views:load", library, str(folder), *sources, python=python, seconds=FEAST_SECONDS)
 
 
 @contextmanager
@@ -191,7 +191,7 @@ def serving_feast(folder: Path) -> Iterator[dict[str, int]]:
 @contextmanager
 def echoing() -> Iterator[Target]:
     """An app that sends back what came, run as gnomon's is."""
-    words = [sys.executable, "-m", "uvicorn", "bench.served:echo", "--loop", "uvloop", "--http", "httptools"]
+    words = [sys.executable, "-m", "uvicorn", "bench.served_views:echo", "--loop", "uvloop", "--http", "httptools"]
     more = [
         "--no-access-log",
         "--no-server-header",

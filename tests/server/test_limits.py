@@ -132,9 +132,9 @@ def test_a_body_may_have_so_many_bytes(strict: HttpServer) -> None:
     assert "20,000 bytes" in told(got.content)["message"]
     chunks = b"".join(b"%x\r\n%b\r\n" % (1000, b" " * 1000) for _ in range(30))
     head = b"POST /get-online-features HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
-    assert statuses(strict.talk(head + chunks, shut=False)) == [413]
+    assert statuses(strict.talk(head + chunks)) == [413]
     head = b"POST /get-online-features HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % 10**15
-    assert statuses(strict.talk(head, shut=False)) == [413]
+    assert statuses(strict.talk(head)) == [413]
     assert is_well(strict)
 
 
@@ -152,15 +152,15 @@ def test_a_request_may_be_about_so_many_entities(strict: HttpServer, server: Htt
 
 def test_a_body_that_does_not_come_is_not_waited_for(strict: HttpServer) -> None:
     for cut in (posted(ONE)[:-5], posted(ONE).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"):
-        answer = strict.talk(cut, shut=False)
+        answer = strict.talk(cut)
         assert statuses(answer) == [408]
         assert b"connection: close" in answer
     assert is_well(strict)
 
 
 def test_a_head_that_does_not_come_is_not_waited_for(strict: HttpServer) -> None:
-    assert strict.talk(b"", shut=False) == b""
-    assert strict.talk(b"POST /get-online-features HTTP/1.1\r\nhost:", shut=False) == b""
+    assert strict.talk(b"") == b""
+    assert strict.talk(b"POST /get-online-features HTTP/1.1\r\nhost:") == b""
     with connected(strict) as made:
         made.sendall(posted(ONE))
         assert made.recv(65536).startswith(b"HTTP/1.1 200")
@@ -170,7 +170,7 @@ def test_a_head_that_does_not_come_is_not_waited_for(strict: HttpServer) -> None
 
 def test_a_head_that_does_not_end_is_refused(strict: HttpServer) -> None:
     lines = b"".join(b"x-%d: %b\r\n" % (number, b"y" * 1000) for number in range(200))
-    answer = strict.talk(b"POST /get-online-features HTTP/1.1\r\nhost: x\r\n" + lines, shut=False)
+    answer = strict.talk(b"POST /get-online-features HTTP/1.1\r\nhost: x\r\n" + lines)
     assert statuses(answer) in ([431], [])  # what is still on its way when it is closed may take the answer with it
     assert is_well(strict)
 
@@ -241,3 +241,11 @@ def refused(server: HttpServer) -> bool:
             return False
     except OSError:
         return True
+
+
+def test_what_is_left_of_a_long_body_is_not_waited_for(server: HttpServer) -> None:
+    head = b"POST /get-online-features HTTP/1.1\r\nhost: x\r\ncontent-type: text/x\r\n"
+    assert statuses(server.talk(head + b"content-length: 5000000\r\n\r\n")) == [415]
+    assert statuses(server.talk(head + b"transfer-encoding: chunked\r\n\r\n")) == [415]
+    short = head + b"content-length: 3\r\n\r\nabc"
+    assert statuses(server.talk(short + posted(ONE, "connection: close"))) == [415, 200]

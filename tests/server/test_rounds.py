@@ -62,7 +62,7 @@ def test_what_gathers_while_a_trip_is_under_way_goes_on_the_next() -> None:
     gate = Gate(filled())
 
     async def run() -> None:
-        rounds = Rounds(gate.read)
+        rounds = Rounds(gate.read, 1)
         first = asyncio.create_task(rounds.read([(TABLES[0], KEYS[:1])]))
         await asyncio.sleep(0)
         await asyncio.sleep(0)

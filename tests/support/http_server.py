@@ -58,8 +58,8 @@ class HttpServer:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.client.post("/get-online-features", content=body, headers=named)
 
-    def talk(self, sent: bytes, seconds: float = WAIT, shut: bool = True) -> bytes:
-        """What comes back for some bytes until the connection is closed, or nothing comes any more."""
+    def talk(self, sent: bytes, seconds: float = WAIT, shut: bool = False) -> bytes:
+        """What comes back for some bytes until the connection is closed."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as made, suppress(OSError):
             made.sendall(sent)
             if shut:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from gnomon.server.context import Context
-from gnomon.server.hot.online import GET, POST, Online
+from gnomon.server.hot.online import GET, POST, Online, Reply
 from gnomon.server.lifespan import Behind
 from gnomon.server.upkeep import Upkeep
 
@@ -28,6 +28,13 @@ class Server:
         self.context = context
         self._online, self._behind, self._closing = Online(context), behind, tuple(closing)
         self._upkeep = Upkeep(context)
+
+    def quick(self, scope: Any, body: bytes) -> Reply | None:
+        """The answer to a request that has come whole; None where it goes the way of any ASGI app.
+
+        Our own `protocol` asks for it.
+        """
+        return self._online.quick(scope, body) if scope["path"] == POST else None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """As ASGI has it."""

@@ -25,7 +25,7 @@ from gnomon.server.metrics import Quiet
 from gnomon.server.problems import HttpError
 from gnomon.server.recording import Ids
 
-__all__ = ["Answering", "Inquiry"]
+__all__ = ["MANY", "Answering", "Inquiry"]
 
 SAID = (b"x-model-id", b"x-prediction-id")
 MANY = 2_000
@@ -73,7 +73,9 @@ class Answering:
         self._context, self._patience, store = context, patience, context.store
         self._forms = Forms()
         self._cache = Cache(context.settings.max_staleness, store.clock)
-        self._rounds = Rounds(store.online.read) if store.online.capabilities.remote else None
+        self.is_far = store.online.capabilities.remote
+        """Whether the store is read over a network, so that each answer has to be waited for."""
+        self._rounds = Rounds(store.online.read) if self.is_far else None
         self._counted = not isinstance(context.metrics, Quiet)
         context.definitions.before.append(lambda found: store.reader.prepared(found))
 
@@ -184,7 +186,7 @@ class Answering:
         parts = made_of(response)
         for of, answer in zip(parts.views, parts.answers, strict=False):
             absent = 0 if answer.absent is None else sum(answer.absent)
-            events = answer.events if answer.absent is None else answer.instants()
+            events = answer.instants()
             newest = max((one for one in events if one is not None), default=None)
             self._context.metrics.served(of.view, len(events), absent, seconds, newest)
 

@@ -39,15 +39,16 @@ class Patience:
         self.seconds = seconds
         self._deadlines: dict[asyncio.Task[Any], float] = {}
         self._late: set[asyncio.Task[Any]] = set()
-        self._watching: asyncio.TimerHandle | None = None
+        self._watching: asyncio.AbstractEventLoop | None = None
 
     def begin(self) -> asyncio.Task[Any]:
         """This task begins to wait; whoever calls this calls `end` with the task."""
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
         assert task is not None
         self._deadlines[task] = loop.time() + self.seconds
-        if self._watching is None:
-            self._watching = loop.call_later(self.seconds / LOOKS, self._look, loop)
+        if self._watching is not loop:
+            self._watching = loop
+            loop.call_later(self.seconds / LOOKS, self._look, loop)
         return task
 
     def end(self, task: asyncio.Task[Any]) -> None:
@@ -75,14 +76,18 @@ class Patience:
             self.end(task)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._watching is not loop:  # another loop runs by now
+            return
         now = loop.time()
         for task, deadline in list(self._deadlines.items()):
             if deadline <= now:
                 del self._deadlines[task]
                 self._late.add(task)
                 task.cancel()
-        again = self._deadlines and not loop.is_closed()
-        self._watching = loop.call_later(self.seconds / LOOKS, self._look, loop) if again else None
+        if self._deadlines:
+            loop.call_later(self.seconds / LOOKS, self._look, loop)
+        else:
+            self._watching = None
 
 
 async def body_of_request(receive: Any, most: int, patience: Patience) -> bytes:

@@ -1,7 +1,7 @@
 """Reading a store that is far away for many requests in one round trip.
 
-While one trip is under way, what other requests want gathers; when it is back, all of that goes on the next one. So
-nobody waits for company, and the busier the server, the fewer commands a request costs.
+While trips are under way, what other requests want gathers; when one is back, all of that goes on the next. So nobody
+waits for company, and the busier the server, the fewer commands a request costs.
 
     rounds = Rounds(store.read)
     found = await rounds.read([(table, [key])])         # as store.read, beside others that do the same
@@ -30,10 +30,10 @@ class Rounds:
 
     Args:
         read: the store's `read`; it is called in threads.
-        trips: how many may be under way at once.
+        trips: how many may be under way at once; with two, a large one does not hold up all others.
     """
 
-    def __init__(self, read: Callable[[Sequence[Asked]], Found], trips: int = 1) -> None:
+    def __init__(self, read: Callable[[Sequence[Asked]], Found], trips: int = 2) -> None:
         self._read, self._most = read, trips
         self._threads = ThreadPoolExecutor(trips, "gnomon-rounds")
         self._waiting: deque[Waiting] = deque()

@@ -15,7 +15,7 @@ b'[[1.0,"-Infinity"],null]'
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
@@ -81,22 +81,18 @@ def native(dtype: FeatureType) -> Callable[[Any], Any] | None:
     return None if dtype in FLOATS or dtype == Bytes else spelling(dtype)
 
 
-def _floats(values: Sequence[Any]) -> bytes:
-    return dumps(values if _all_finite(values) else [None if one is None else _number(one) for one in values])
+def _floats(values: list[Any]) -> bytes:
+    text = dumps(values)
+    if b"null" not in text:  # orjson makes null of all numbers that JSON has not
+        return text
+    return dumps([None if one is None else _number(one) for one in values])
 
 
-def _vectors(columns: Sequence[Any]) -> bytes:
-    if all(one is None or _all_finite(one) for one in columns):
-        return dumps(columns)
-    return dumps([None if one is None else [None if x is None else _number(x) for x in one] for one in columns])
-
-
-def _all_finite(values: Sequence[Any]) -> bool:
-    """Whether these are numbers JSON has; not sure of those with nulls among them, or with a sum that is too large."""
-    try:
-        return isfinite(sum(values))
-    except TypeError:
-        return False
+def _vectors(values: list[Any]) -> bytes:
+    text = dumps(values)
+    if b"null" not in text:
+        return text
+    return dumps([None if one is None else [None if x is None else _number(x) for x in one] for one in values])
 
 
 def _number(value: float) -> float | str:

@@ -14,7 +14,6 @@ import functools
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import groupby
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,8 @@ __all__ = ["Forms", "Names", "in_order", "instants"]
 Names = tuple[str, ...]
 
 MOST = 1_000
+LONG = 1_000
+"""Longer columns are written one by one: while one is, nothing else is done in this process."""
 NUMBERS = (Bool, Int32, Int64, Float32, Float64)
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 NEVER = "1970-01-01T00:00:00Z"
@@ -92,13 +93,9 @@ class _Run:
         columns = answer.columns
         if self.places is not None:
             columns = [columns[place] for place in self.places]
-        if self.numbers:
-            try:
-                if isfinite(sum(map(sum, columns))):
-                    return dumps(columns)[2:-2].split(b"],[")
-            except TypeError:  # a null
-                pass
-            return None
+        if self.numbers and len(answer.events) <= LONG:
+            text = dumps(columns)
+            return None if b"null" in text else text[2:-2].split(b"],[")  # orjson makes null of NaN, too
         if any(None in column for column in columns):
             return None
         return [write(column)[1:-1] for (_, write), column in zip(self.writers, columns, strict=True)]
@@ -135,29 +132,26 @@ class _Form:
 
     def columns(self, parts: Parts, count: int, lean: bool) -> bytes:
         """All columns, each with a comma before it."""
-        written = []
+        written: list[bytes] = []
+        latest, happened, whole = None, b"]}", b"]}"
         for name, write in self.keys:
             values = parts.keys[name]
-            after = b"]}" if lean else _of_keys(values, count)
-            written += [BEGIN, write(values)[1:-1], after]
-        behind: dict[int, tuple[bytes, bytes]] = {}
+            written += BEGIN, write(values)[1:-1], happened if lean else _of_keys(values, count)
         for run in self.runs:
             answer = parts.answers[run.part]
-            if run.part not in behind:
-                happened = b"]}" if lean else b',"event_timestamps":' + instants(answer) + b"}"
-                whole = b"]}" if lean else b"".join((b'],"statuses":', _many("PRESENT", count), happened))
-                behind[run.part] = happened, whole
-            happened, whole = behind[run.part]
+            if answer is not latest and not lean:
+                happened = b',"event_timestamps":' + instants(answer) + b"}"
+                whole = _whole(count) + happened
+            latest = answer
             texts = run.texts(answer) if _is_whole(answer) else None
             if texts is not None:
-                written += [BEGIN, (whole + BEGIN).join(texts), whole]
+                written += BEGIN, (whole + BEGIN).join(texts), whole
                 continue
             for place, write in run.writers:
-                written += [BEGIN, write(answer.values(place))[1:-1]]
-                if lean:
-                    written.append(happened)
-                else:
-                    written += [b'],"statuses":', dumps([str(one) for one in answer.statuses(place)]), happened]
+                written += BEGIN, write(answer.values(place))[1:-1]
+                if not lean:
+                    written += b'],"statuses":', dumps([str(one) for one in answer.statuses(place)])
+                written.append(happened)
         return b"".join(written)
 
 
@@ -173,7 +167,7 @@ def instants(answer: Answer) -> bytes:
     >>> instants(Answer([], [1_704_110_400_120_000, None], None, None))
     b'["2024-01-01T12:00:00.120Z","1970-01-01T00:00:00Z"]'
     """
-    found = answer.events if answer.absent is None else answer.instants()
+    found = answer.events if answer.absent is None and type(answer) is Answer else answer.instants()
     try:
         if len(found) == 1:
             only = found[0]
@@ -200,14 +194,15 @@ def _of_keys(values: list[Any], count: int) -> bytes:
     if None not in values:
         return _behind_keys(count)
     statuses = dumps(["NULL_VALUE" if one is None else "PRESENT" for one in values])
-    return b"".join((b'],"statuses":', statuses, b',"event_timestamps":', _many(NEVER, count), b"}"))
+    return b"".join((b'],"statuses":', statuses, b',"event_timestamps":', dumps([NEVER] * count), b"}"))
 
 
 @functools.lru_cache(maxsize=256)
 def _behind_keys(count: int) -> bytes:
-    return b"".join((b'],"statuses":', _many("PRESENT", count), b',"event_timestamps":', _many(NEVER, count), b"}"))
+    return b"".join((_whole(count), b',"event_timestamps":', dumps([NEVER] * count), b"}"))
 
 
-@functools.lru_cache(maxsize=512)
-def _many(text: Any, count: int) -> bytes:
-    return dumps([text] * count)
+@functools.lru_cache(maxsize=256)
+def _whole(count: int) -> bytes:
+    """What comes behind the values of a column that are all there."""
+    return b'],"statuses":' + dumps(["PRESENT"] * count)
