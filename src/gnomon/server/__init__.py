@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-NEEDED = ("fastapi", "msgspec", "orjson")
+NEEDED = ("fastapi", "fastapi_offline", "msgspec", "orjson")
 LOOPBACK = "127.0.0.1"
 
 log = logging.getLogger("gnomon.server")

@@ -44,6 +44,7 @@ class Upkeep:
         while True:
             await asyncio.sleep(seconds)
             await asyncio.to_thread(self._look)
+            _tried("what was logged", self._count)
 
     def _look(self) -> None:
         for what, refresh in (
@@ -51,6 +52,11 @@ class Upkeep:
             ("who may ask", self._context.access.refresh),
         ):
             _tried(what, refresh)
+
+
+    def _count(self) -> None:
+        for service, one in self._context.store.served_stats().items():
+            self._context.metrics.logged(service, one.written, one.dropped, one.failed)
 
 
 def _tried(what: str, refresh: Any) -> None:

@@ -53,6 +53,24 @@ def killed(process: subprocess.Popen) -> None:
     process.stdout.close()
 
 
+def test_rows_that_were_logged_are_counted_over_all_workers(tmp_path: Path) -> None:
+    one, other = Counted(tmp_path, CLOCK), Counted(tmp_path, CLOCK)
+    one.logged("fraud", 5, 1, 0)
+    other.logged("fraud", 7, 0, 2)
+    one.logged("fraud", 9, 1, 0)
+    other.close()
+    after = Counted(tmp_path, CLOCK)
+    after.logged("fraud", 1, 0, 0)
+    found = told(one)
+    assert [found[f"gnomon_served_rows_{name}_total", "fraud"] for name in ("written", "dropped", "failed")] == [
+        17,
+        1,
+        2,
+    ]
+    one.close()
+    after.close()
+
+
 def test_what_happened_is_told(tmp_path: Path) -> None:
     metrics = Counted(tmp_path, CLOCK)
     for _ in range(4):

@@ -9,8 +9,19 @@ from own_aggregations import GeometricMean
 from served import PAYMENTS, Client, event
 from shop import profile
 
-from gnomon import Entity, FeatureStore, FeatureView, FileSource, agg
+from gnomon import (
+    Entity,
+    FeatureStore,
+    FeatureView,
+    Field,
+    FileSource,
+    OnDemandFeatureView,
+    RequestSource,
+    agg,
+    on_demand_feature_view,
+)
 from gnomon.definitions.codec import encode
+from gnomon.types import Float64
 
 
 def names(client: Client, **params: Any) -> list[str]:
@@ -149,6 +160,39 @@ def test_registering_changes_what_is_there(client: Client, store: FeatureStore) 
     assert store.catalog().service("model").features[0].view.ttl is not None
 
 
+REQUEST = RequestSource(name="payment", schema=[Field("amount", Float64)])
+
+
+@on_demand_feature_view(sources=[REQUEST], schema=[Field("tripled", Float64)])
+def tripled(amount: float) -> float:
+    return amount * 3
+
+
+def test_expressions_come_over_http_and_are_features_like_others(client: Client, store: FeatureStore) -> None:
+    doubled = OnDemandFeatureView(
+        name="doubled",
+        sources=[REQUEST, profile],
+        schema=[Field("doubled", Float64)],
+        mode="sql",
+        expressions={"doubled": "amount * 2 + coalesce(age, 0)"},
+    )
+    done = client.post("/features", {"definitions": [encode(REQUEST), encode(doubled)]})
+    assert done.status_code == 200, done.text
+    assert names(client, view="doubled") == ["doubled@1:doubled"]
+    told = client.get("/features/doubled:doubled").json()
+    assert {name: told[name] for name in ("kind", "type", "join_keys", "request", "source", "entities")} == {
+        "kind": "on-demand",
+        "type": "Float64",
+        "join_keys": ["user_id"],
+        "request": ["amount"],
+        "source": "payment, profile",
+        "entities": ["user_id"],
+    }
+    store.materialize_incremental()
+    asked = [{"user_id": 1, "amount": 2.5}]
+    assert store.get_online_features(["doubled:doubled", "profile:age"], asked).to_dict()["doubled"][0] > 5
+
+
 OWN = FeatureView(
     name="own", entities=[Entity(name="user_id")], source=PAYMENTS,
     aggregations=[agg.custom(GeometricMean, "amount", over="1d")],
@@ -159,10 +203,12 @@ OWN = FeatureView(
     ("document", "status", "told"),
     [
         (encode(OWN), 422, "whose code is in the repo"),
-        ({"kind": "OnDemandFeatureView", "name": "x"}, 422, "cannot be registered over HTTP"),
-        ({"kind": "Nothing"}, 422, "cannot be registered over HTTP"),
-        ({"name": "x"}, 422, "cannot be registered over HTTP"),
-        ({"kind": ["Entity"]}, 422, "cannot be registered over HTTP"),
+        ({"kind": "OnDemandFeatureView", "name": "x"}, 422, "has code, which cannot come over HTTP"),
+        (encode(tripled), 422, "has code, which cannot come over HTTP"),
+        (encode(tripled) | {"mode": "sql"}, 422, "not there"),
+        ({"kind": "Nothing"}, 422, "no kind of definition 'Nothing'"),
+        ({"name": "x"}, 422, "no kind of definition None"),
+        ({"kind": ["Entity"]}, 422, "no kind of definition"),
         ({"kind": "Entity"}, 422, "lacks 'name'"),
         ({"kind": "Entity", "name": 7}, 422, ""),
         ({"kind": "Entity", "name": "x", "join_keys": {"a": 1}}, 422, ""),

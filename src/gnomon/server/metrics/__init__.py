@@ -46,6 +46,17 @@ class Metrics(Protocol):
         """A service with a cache was asked for."""
         ...
 
+    def logged(self, service: str, written: int, dropped: int, failed: int) -> None:
+        """What has become of the rows of a service's served-row log, in this process since it began.
+
+        Args:
+            service: the feature service.
+            written: how many are in the log.
+            dropped: how many found the queue full.
+            failed: how many could not be written, for good.
+        """
+        ...
+
     def text(self) -> str:
         """All of it, of all workers, as Prometheus reads it."""
         ...
@@ -64,6 +75,9 @@ class Quiet:
         """As the contract says."""
 
     def cached(self, service: str, hit: bool) -> None:
+        """As the contract says."""
+
+    def logged(self, service: str, written: int, dropped: int, failed: int) -> None:
         """As the contract says."""
 
     def text(self) -> str:

@@ -40,6 +40,7 @@ class Counted:
         self._requests: dict[tuple[str, int], tuple[int, int]] = {}
         self._views: dict[str, int] = {}
         self._services: dict[str, int] = {}
+        self._logged: dict[str, tuple[int, int, int]] = {}
 
     def begin(self) -> None:
         """As the contract says."""
@@ -74,6 +75,13 @@ class Counted:
         if at is None:
             at = self._services[service] = self._sheet.block(("cache", service), 2)
         self._cells[at + (not hit)] += 1
+
+    def logged(self, service: str, written: int, dropped: int, failed: int) -> None:
+        """As the contract says; what this sheet said before, of a worker that is gone, stays."""
+        at, now = self._sheet.block(("logged", service), 3), (written, dropped, failed)
+        for place, (new, old) in enumerate(zip(now, self._logged.get(service, (0, 0, 0)), strict=True)):
+            self._cells[at + place] += new - old
+        self._logged[service] = now
 
     def text(self) -> str:
         """As the contract says."""

@@ -59,6 +59,10 @@ def families(sheets: Iterable[Numbers], now: int) -> Iterator[Family]:
     for cell, name in enumerate(("hits", "misses")):
         samples = [Sample(cells[cell], {"service": service}) for service, cells in services]
         yield Family(f"gnomon_cache_{name}_total", "counter", f"Cache {name} of feature services.", samples)
+    logged = [(service, cells) for (service,), cells in _of(counts, "logged")]
+    for cell, name in enumerate(("written", "dropped", "failed")):
+        samples = [Sample(cells[cell], {"service": service}) for service, cells in logged]
+        yield Family(f"gnomon_served_rows_{name}_total", "counter", f"Rows of served-row logs: {name}.", samples)
 
 
 def _together(sheets: Iterable[Numbers]) -> Counts:

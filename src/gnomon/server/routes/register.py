@@ -19,6 +19,7 @@ from gnomon.server.context import Context
 
 __all__ = ["register"]
 
+VIEW_KINDS = ("FeatureView", "OnDemandFeatureView")
 _MALFORMED = (AttributeError, KeyError, RecursionError, TypeError, ValueError)
 """What comes of documents that are no documents of ours at all."""
 
@@ -65,21 +66,20 @@ def _refuse_code(documents: Iterable[Mapping[str, Any]]) -> None:
     """Refuse what is of a kind that is not only data."""
     for document in documents:
         kind = document.get("kind")
-        if not isinstance(kind, str) or kind not in KIND_WORDS or not _is_data(kind):
+        if not isinstance(kind, str) or kind not in KIND_WORDS:
             raise DefinitionError(
-                f"a definition of kind {kind!r:.80} cannot be registered over HTTP.",
-                instead=f"These can: {listing(one for one in KIND_WORDS if _is_data(one))}.",
-                hint="definitions with code are registered from the repo: gnomon apply.",
+                f"there is no kind of definition {kind!r:.80}.", instead=f"There are: {listing(KIND_WORDS)}."
+            )
+        if kind == "OnDemandFeatureView" and document.get("mode") != "sql":
+            raise DefinitionError(
+                f"{KIND_WORDS[kind]} {document.get('name')!r:.80} has code, which cannot come over HTTP.",
+                hint="register it from the repo: gnomon apply; or write it in SQL.",
             )
         if any(part.get("function") == "custom" for part in _parts(document)):
             raise DefinitionError(
                 f"{KIND_WORDS[kind]} {document.get('name')!r:.80} has an aggregation whose code is in the repo.",
                 hint="register it from there: gnomon apply.",
             )
-
-
-def _is_data(kind: str) -> bool:
-    return not kind.startswith("OnDemand")
 
 
 def _parts(document: Any) -> Iterator[Mapping[str, Any]]:
@@ -111,7 +111,7 @@ def _decoded(documents: Sequence[Mapping[str, Any]], registered: Catalog) -> Ite
 
 def _id(document: Mapping[str, Any]) -> str:
     name = str(document.get("name") or document.get("path"))  # a file source may be called like its path
-    return f"{name}@{document.get('version', 1)}" if document["kind"] == "FeatureView" else name
+    return f"{name}@{document.get('version', 1)}" if document["kind"] in VIEW_KINDS else name
 
 
 def _refuse_files_outside(objects: Iterable[Definition], registered: Catalog, repo: Path) -> None:
