@@ -53,7 +53,6 @@ class Upkeep:
         ):
             _tried(what, refresh)
 
-
     def _count(self) -> None:
         for service, one in self._context.store.served_stats().items():
             self._context.metrics.logged(service, one.written, one.dropped, one.failed)
