@@ -245,6 +245,14 @@ def test_an_exception_spoils_one_feature_of_one_row_and_is_told(store, caplog):
     assert "of inputs {'paid': 7.0, 'amount_mean_30d': 0.0}: ZeroDivisionError" in told
 
 
+def test_of_many_requests_that_go_wrong_the_log_has_few(store, caplog):
+    with caplog.at_level(logging.WARNING, "gnomon.on_demand"):
+        for _ in range(120):
+            served(store, ["vs_mean:ratio"])
+    assert len(caplog.records) == 11
+    assert "(so it was for 100 requests; of the next, few are told)" in caplog.records[-1].getMessage()
+
+
 @pytest.mark.parametrize("ask", [trained, served])
 def test_when_strict_it_is_an_error(store, ask):
     with pytest.raises(RequestError, match=r"'vs_mean' cannot be computed for .*'user_id': 2") as told:
@@ -515,6 +523,7 @@ def test_explain_is_about_features_that_are_made_of_events(store):
     assert "ask for 'vs_mean@1:ratio'" in str(told.value)
     explained = store.explain("profile:age", {"user_id": 2})
     assert (explained.value, explained.agrees) == (None, True)
+    assert "'age' of the latest row (null is shown as -1, its default)" in str(explained)
 
 
 def test_lineage_goes_down_to_the_sources(store):

@@ -1,10 +1,10 @@
 import pytest
 
-from gnomon import Entity, FeatureService, FeatureView, Field, FileSource
+from gnomon import Entity, FeatureService, FeatureView, Field, FileSource, RequestSource, on_demand_feature_view
 from gnomon.definitions.catalog import Catalog
 from gnomon.errors import NotRegistered, RequestError, UnknownFeature
 from gnomon.plan.references import reference_of, resolve
-from gnomon.types import Int64, String
+from gnomon.types import Bool, Float64, Int64, String
 
 USER, AIRPORT = Entity(name="user", value_type=Int64), Entity(name="faa", value_type=String)
 SOURCE = FileSource(path="x.parquet")
@@ -138,3 +138,67 @@ def test_one_feature_may_be_written_in_three_ways() -> None:
     for wrong in ("plain", "__", "", 7, ["a:b"]):
         with pytest.raises(RequestError, match="names no feature"):
             reference_of(catalog, wrong)
+
+
+def ratio(paid, total):
+    return paid / total
+
+
+def judged(ratio, score, paid):
+    return ratio > score
+
+
+PAYMENT = RequestSource(name="payment", schema=[Field("paid", Float64), Field("shop", String)])
+RATIO = on_demand_feature_view(sources=[SPEND, PAYMENT], schema=[Field("ratio", Float64)])(ratio)
+JUDGED = on_demand_feature_view(sources=[RATIO, SPEND, PAYMENT], schema=[Field("odd", Bool), Field("other", Bool)])(
+    judged
+)
+COMPUTED = Catalog.of([PROFILE, JUDGED])
+
+
+def test_what_is_fetched_is_told_from_what_is_computed_and_what_is_given():
+    meant = resolve(COMPUTED, ["judged:odd", "profile:age"])
+    assert [(one.view.id, one.features) for one in meant.views] == [
+        ("profile@1", (("age", "age"),)),
+        ("spend@1", (("total", "__0"), ("score", "__2"))),
+    ]
+    assert [(one.view.id, [column for _, column, _ in one.inputs], one.features) for one in meant.computed] == [
+        ("ratio@1", ["paid", "__0"], (("ratio", "__1"),)),
+        ("judged@1", ["__1", "__2", "paid"], (("odd", "odd"),)),
+    ]
+    assert [(one.name, one.dtype, one.view) for one in meant.given] == [("paid", Float64, "ratio")]
+    assert (meant.order, meant.unused) == (("odd", "age"), ("shop",))
+
+
+def test_what_is_asked_for_is_not_fetched_or_computed_twice():
+    meant = resolve(COMPUTED, ["judged:odd", "spend:total", "ratio:ratio"], full_feature_names=True)
+    assert [one.features for one in meant.views] == [(("total", "spend__total"), ("score", "__0"))]
+    assert [one.features for one in meant.computed] == [(("ratio", "ratio__ratio"),), (("odd", "judged__odd"),)]
+
+
+def test_inputs_are_of_the_entity_that_their_source_says():
+    sent = SPEND.with_name("sent").with_join_key_map({"user": "sender"})
+    got = SPEND.with_name("got").with_join_key_map({"user": "receiver"})
+
+    def compared(sent__total, got__total):
+        return sent__total - got__total
+
+    made = on_demand_feature_view(sources=[sent, got], schema=[Field("more", Float64)])(compared)
+    meant = resolve(Catalog.of([made]), ["compared:more"])
+    assert [(one.columns, one.features) for one in meant.views] == [
+        (("sender",), (("total", "__0"),)),
+        (("receiver",), (("total", "__1"),)),
+    ]
+
+
+def test_a_value_of_the_request_has_one_type():
+    other = RequestSource(name="other", schema=[Field("paid", String)])
+
+    def told(paid):
+        return paid
+
+    made = on_demand_feature_view(sources=[other], schema=[Field("words", String)])(told)
+    with pytest.raises(RequestError) as wrong:
+        resolve(Catalog.of([JUDGED, made]), ["ratio:ratio", "told:words"])
+    assert "'paid' is Float64 for on-demand view 'ratio', and String for 'told'" in str(wrong.value)
+    assert reference_of(COMPUTED, "judged__odd") == "judged:odd"

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from gnomon.core.inputs import Unshown
@@ -26,6 +27,7 @@ from gnomon.types import FeatureType, UnixTimestamp
 __all__ = ["Made", "Ready", "Rows"]
 
 logger = logging.getLogger("gnomon.on_demand")
+TOLD_ALWAYS = 10
 
 Columns = Sequence[Sequence[Any]]
 
@@ -82,6 +84,7 @@ class Ready:
         single: whether the view has this one feature only, so that a function may give its value alone.
         values: gives the values of one row; None where the function takes many rows at once.
         together: gives the values of many rows, feature by feature; None where it takes one by one.
+        telling: how often there was something to tell: of many requests that go wrong alike, the log has few.
     """
 
     view: str
@@ -93,6 +96,7 @@ class Ready:
     single: bool
     values: Values | None = None
     together: Callable[[Columns, int], list[list[Any]]] | None = None
+    telling: Iterator[int] = field(default_factory=lambda: count(1), compare=False)
 
     @classmethod
     def of(cls, computation: Computation) -> Ready:
@@ -236,10 +240,13 @@ class Ready:
                 key=key,
                 inputs=inputs,
             ) from wrong
-        logger.warning(
-            "on-demand view %r cannot be computed for %d of %d rows; the first is %r, of inputs %r: %s",
-            *(self.view, len(made.invalid or ()), rows.count, key, inputs, said),
-        )
+        told = next(self.telling)
+        if told <= TOLD_ALWAYS or str(told).strip("0") == "1":  # 1 to 10, then 100, 1,000, …
+            logger.warning(
+                "on-demand view %r cannot be computed for %d of %d rows; the first is %r, of inputs %r: %s%s",
+                *(self.view, len(made.invalid or ()), rows.count, key, inputs, said),
+                "" if told < TOLD_ALWAYS else f" (so it was for {told:,} requests; of the next, few are told)",
+            )
 
 
 def _meant(wrong: Exception, row: tuple[Any, ...]) -> BaseException:

@@ -168,12 +168,12 @@ class Case:
         }
         if aggregation is None or window is None:
             begins = None if view.ttl is None else self.at - micros_of(view.ttl)
-            words = f"{self.feature!r} of the latest row"
+            words = f"{self.feature!r} of the latest row{self._default()}"
             return Meaning(words=words, begins=begins, ends=self.at, closed="both", **shared)
         old, new = window.ends(self.at)
         shift = 0 if window.closed == "left" else 1
         return Meaning(
-            words=words_of_aggregation(aggregation),
+            words=words_of_aggregation(aggregation) + self._default(),
             where=aggregation.where,
             window=words_of(window),
             begins=None if window.width is None else old - shift,
@@ -181,6 +181,11 @@ class Case:
             closed=window.closed,
             **shared,
         )
+
+    def _default(self) -> str:
+        """That a default stands where the value is null, if one does."""
+        default = next(one.default for one in self.view.schema if one.name == self.feature)
+        return "" if default is None else f" (null is shown as {default!r}, its default)"
 
     def found(self, engine: Engine) -> dict[str, Any]:
         """The value, what it is made of, and what was left out: the rest of an `Explanation`."""
