@@ -55,6 +55,21 @@ def test_a_redis_that_does_not_answer(redis_shop: tuple[Server, Path]) -> None:
         until(lambda: server.ask(**ASKED).status_code == 200)
 
 
+def test_a_request_is_not_worked_on_for_ever(redis_shop: tuple[Server, Path], tmp_path: Path) -> None:
+    redis, _ = redis_shop
+    store = f'type: redis, connection_string: "{redis.address},socket_timeout=60"'
+    with serving(make_shop(tmp_path, store, "feature_server: {timeout: 1s}")) as server:
+        assert server.ask(**ASKED).status_code == 200
+        redis.freeze()
+        try:
+            got = server.ask(**ASKED)
+            assert got.status_code == 504
+            assert "not answered in 1 seconds" in json.loads(got.json())["message"]
+        finally:
+            redis.thaw()
+        until(lambda: server.ask(**ASKED).status_code == 200)
+
+
 def test_many_clients_at_once_each_get_their_own(redis_shop: tuple[Server, Path], tmp_path: Path) -> None:
     redis, _ = redis_shop
     folder = make_shop(tmp_path, f'type: redis, connection_string: "{redis.address}"')

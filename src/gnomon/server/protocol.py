@@ -69,7 +69,8 @@ class Limited(HttpToolsProtocol):
         if self._begun:
             self._go_on()
         if self._head and self.transport is not None and not self.transport.is_closing():
-            self._head += len(data)
+            # Where in these bytes the head began is not known, so those count that come after them.
+            self._head = self._head + len(data) if self._head > 1 else 2
             if self._head > LONGEST_HEAD:
                 self._refuse()
             elif self._hurry is None:
