@@ -9,6 +9,7 @@ import pytest
 
 from gnomon import errors
 from gnomon.errors import (
+    AccessDenied,
     BackendError,
     BrokerAway,
     ConfigError,
@@ -18,7 +19,9 @@ from gnomon.errors import (
     MissingExtra,
     NewerFormat,
     NotRegistered,
+    RateLimited,
     RequestError,
+    ServerAway,
     SourceError,
     UnknownFeature,
     listing,
@@ -27,6 +30,9 @@ from gnomon.errors import (
 )
 
 EXAMPLES = [
+    AccessDenied("no key.", status=401),
+    RateLimited("too often.", retry_after=1.0),
+    ServerAway("the server does not answer.", hint="is it running?"),
     GnomonError("it is so.", instead="It should be thus.", hint="do that.", place=3),
     DefinitionError("wrong."),
     ConfigError("wrong.", hint="right."),
