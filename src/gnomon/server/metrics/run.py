@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import weakref
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,15 +45,19 @@ class RunFolder:
                 if not any(is_held(sheet) for sheet in held.parent.glob(f"*{COUNTS}")):
                     shutil.rmtree(held.parent, ignore_errors=True)
             self.path.mkdir()
-            self._handle = hold(self.path / HELD)
+            self._end = weakref.finalize(self, _removed, self.path, hold(self.path / HELD))
         except OSError as wrong:
             raise BackendError(f"{parent} cannot be written.", instead=str(wrong), hint="is it writable?") from wrong
 
     def close(self) -> None:
         """Remove it."""
-        os.close(self._handle)
-        with suppress(OSError):
-            shutil.rmtree(self.path)
+        self._end()
+
+
+def _removed(folder: Path, handle: int) -> None:
+    os.close(handle)
+    with suppress(OSError):
+        shutil.rmtree(folder)
 
 
 def counting(repo_path: Path, clock: Clock, folder: Path | None = None) -> Counted:

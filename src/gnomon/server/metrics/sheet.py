@@ -12,6 +12,7 @@ import json
 import mmap
 import os
 import secrets
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import FileIO
@@ -76,6 +77,8 @@ class Sheet:
         self.cells[IN_FLIGHT] = 0
         self._blocks = {block: start for block, start, _ in _blocks(path)}
         self._next = max((start + width for _, start, width in _blocks(path)), default=IN_FLIGHT + 1)
+        # An app in somebody's own program may never be told that it ends.
+        self._end = weakref.finalize(self, _let_go, self._names, (self.cells, self._view), self._map, self._handle)
 
     def block(self, block: Block, width: int) -> int:
         """The first cell of a block; where the sheet is full, of one that nobody reads.
@@ -95,11 +98,15 @@ class Sheet:
 
     def close(self) -> None:
         """Let go of the sheet; what it says stays."""
-        self._names.close()
-        self.cells.release()
-        self._view.release()
-        self._map.close()
-        os.close(self._handle)
+        self._end()
+
+
+def _let_go(names: FileIO, views: tuple[memoryview, ...], mapped: mmap.mmap, handle: int) -> None:
+    names.close()
+    for view in views:
+        view.release()
+    mapped.close()
+    os.close(handle)
 
 
 def numbers(folder: Path) -> list[Numbers]:
