@@ -15,6 +15,7 @@ GROUPS = (
     "windows",
     "materialize",
     "online_reads",
+    "on_demand",
     "online_stores",
     "pushes",
     "looks",

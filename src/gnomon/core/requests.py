@@ -1,8 +1,8 @@
 """Values that come with a request, as values of their declared types: by the same rules one by one and by the column.
 
 A number is taken where it is one of the type: whole numbers as they are, any number as a float (the nearest one), whole
-numbers and decimals as decimals, if they fit. Instants may be datetimes, ISO texts or µs. NaN and NaT are null here, as
-pandas has no other null for such columns.
+numbers and decimals as decimals, if they fit. Instants may be datetimes, dates, ISO texts or µs. NaN and NaT are null
+here, as pandas has no other null for such columns.
 
 >>> from gnomon.types import Float64, Int64
 >>> cast_request(7, Float64), cast_request(float("nan"), Float64), cast_request(7.0, Int64)
@@ -14,6 +14,7 @@ from __future__ import annotations
 import decimal
 import json
 from collections.abc import Callable, Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,7 @@ def _exact(dtype: FeatureType) -> type | None:
 
 def _read(value: Any, dtype: FeatureType) -> Any:
     """What callers may write for a value, as what a function may give for it."""
-    if dtype == UnixTimestamp and isinstance(value, (str, int)) and not isinstance(value, bool):
+    if dtype == UnixTimestamp and _may_be_an_instant(value):
         try:
             return np.datetime64(to_micros(value), "us")
         except RequestError:
@@ -109,6 +110,11 @@ def _read(value: Any, dtype: FeatureType) -> Any:
     if isinstance(dtype, Array) and isinstance(value, (list, tuple, np.ndarray)):
         return [_read(one, dtype.element) for one in value]
     return value
+
+
+def _may_be_an_instant(value: Any) -> bool:
+    """Whether a value is none yet, and may say one: a text, µs, or a date, which is its midnight."""
+    return type(value) is date or (isinstance(value, (str, int)) and not isinstance(value, bool))
 
 
 def _decimal(value: Any, dtype: Decimal) -> Any:

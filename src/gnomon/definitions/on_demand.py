@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from gnomon.core.functions import Code, signature_of
@@ -213,7 +214,9 @@ def _expressions(owner: str, view: OnDemandFeatureView) -> dict[str, str]:
     return {name: parse(view.expressions[name], f"{owner}: {name}", value=True).text for name in names}
 
 
+@lru_cache(maxsize=1_024)
 def _parsed(text: str) -> Expression:
+    """An expression, read once: a view is asked for what it looks at again and again."""
     from gnomon.core.expressions import parse
 
     return parse(text, value=True)
