@@ -83,7 +83,9 @@ def test_all_ways_on_one_connection(made: socket.socket) -> None:
     assert said(made, odd) == [b"quick"]
     assert said(made, plain) == [b"quick"]
     assert said(made, plain + posted(b"wait") + plain + odd, 4) == [b"quick", b"asgi", b"quick", b"quick"]
-    assert said(made, b"".join([plain] * 1500), 1500) == [b"quick"] * 1500
+    many = said(made, b"".join([plain] * 1500), 1500)
+    assert many[:16] == [b"quick"] * 16
+    assert many.count(b"asgi") > 1500 / 50  # so that others get a turn
     made.sendall(plain[:-1])
     time.sleep(0.01)
     assert said(made, plain[-1:]) == [b"asgi"]  # it was begun when its head was there

@@ -15,6 +15,7 @@ import gc
 from asyncio import Transport
 from collections import deque
 from functools import partial
+from itertools import count
 from typing import Any
 
 import uvicorn
@@ -28,6 +29,8 @@ __all__ = ["Config", "Limited"]
 Fields = list[tuple[bytes, bytes]]
 
 LONGEST_HEAD = 64 * 1024
+IN_A_ROW = 16
+"""After so many requests that one client sent at once, it is the others' turn."""
 REFUSAL = b"the request's head is too long."
 
 
@@ -140,9 +143,12 @@ class Limited(HttpToolsProtocol):
     def _go_on(self) -> None:
         """Answer what was begun; answering one request may begin the next that was sent with it."""
         self._busy = True
-        while self._begun:
+        for turn in count():
+            if not self._begun:
+                break
             cycle, app = self._begun.popleft()
-            quick = None if cycle.more_body or self.flow.write_paused else getattr(app, "quick", None)
+            at_once = turn < IN_A_ROW and not cycle.more_body and not self.flow.write_paused
+            quick = getattr(app, "quick", None) if at_once else None
             answer = None if quick is None else quick(cycle.scope, bytes(cycle.body))
             if answer is not None:
                 self._answer(cycle, *answer)
