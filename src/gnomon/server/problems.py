@@ -102,7 +102,8 @@ def body_of(error: BaseException, request_id: str | None = None) -> dict[str, An
 def feast_body_of(error: BaseException, request_id: str | None = None) -> str:
     """An error as Feast's server says it: a JSON text that is itself the JSON document of the answer.
 
-    Its client makes an error of its own out of it (`FeastError.from_error_detail`), of a class that it must have.
+    Its client makes an error of its own out of it (`FeastError.from_error_detail`), of a class that it must have. What
+    stands under `error`, as in every other error, is for gnomon's client.
 
     >>> json.loads(feast_body_of(NotRegistered(kind="feature view", name="x", known=[])))["class"]
     'FeatureViewNotFoundException'
@@ -112,4 +113,4 @@ def feast_body_of(error: BaseException, request_id: str | None = None) -> str:
     message = "\n".join(part for part in (told["message"], told.get("instead"), hint) if part)
     kind = error.kind if isinstance(error, NotRegistered) else ""  # type: ignore[attr-defined]
     detail = {"module": "feast.errors", "class": FEAST_CLASSES.get(kind, "FeastError"), "message": message}
-    return json.dumps(detail | ({"request_id": request_id} if request_id else {}))
+    return json.dumps(detail | ({"request_id": request_id} if request_id else {}) | {"error": told})
