@@ -151,7 +151,9 @@ def report(seconds: float, fastest: dict[str, float], found: dict[str, float], c
 @contextmanager
 def serving(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`gnomon serve`, once it is ready."""
-    process = subprocess.Popen([sys.executable, "-c", "from gnomon.cli import main; main()", "-c", str(folder), "serve"])
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from gnomon.cli import main; main()", "-c", str(folder), "serve"]
+    )
     try:
         for _ in range(300):
             time.sleep(0.1)

@@ -40,6 +40,7 @@ from gnomon.contracts.online import Asked, Change, Merge, OnlineCapabilities, Ta
 from gnomon.contracts.plugins import Context, check_options
 from gnomon.errors import BackendError, ConfigError, NewerFormat
 from gnomon.online.amending import in_one_step
+from gnomon.online.gate import Gate
 from gnomon.online.trust import WriterMark, boot_id, is_alive, left_behind, torn
 
 __all__ = ["LmdbStore"]
@@ -232,13 +233,17 @@ class _Environment:
         self._map_size = map_size
         self._handle: Any = None
         self._mark: WriterMark | None = None
-        # Transactions of this process pass the gate one by one: growing the map would pull it away under them.
-        self.gate = threading.Lock()
+        # Readers of this process pass the gate: growing the map, which would pull it away under them, waits for them.
+        self.gate, self._opening = Gate(), threading.Lock()
         self.writer = threading.RLock()
 
     def handle(self) -> Any:
         """The open environment; call it inside the gate."""
-        return self._handle or self._open()
+        return self._handle or self._opened()
+
+    def _opened(self) -> Any:
+        with self._opening:
+            return self._handle or self._open()
 
     def view(self, work: Callable[[Any], T]) -> T:
         """Run some reading in one snapshot."""
@@ -273,14 +278,22 @@ class _Environment:
     def _commit(self, work: Callable[[Any], T]) -> T:
         while True:
             try:
-                with self._handle.begin(write=True) as txn:
-                    return work(txn)
+                txn = self._handle.begin(write=True)
+                try:
+                    result = work(txn)
+                    txn.commit()
+                    return result
+                except BaseException:
+                    # LMDB's binding aborts a writer when no other thread is inside, which may be never.
+                    with self.gate.alone():
+                        txn.abort()
+                    raise
             except lmdb.MapFullError:
-                with self.gate:
+                with self.gate.alone():
                     size = self._handle.info()["map_size"]
                     self._handle.set_mapsize(size + min(size, 16 << 30))
             except lmdb.MapResizedError:
-                with self.gate:
+                with self.gate.alone():
                     self._handle.set_mapsize(0)
 
     def sweep(self) -> None:
@@ -301,7 +314,7 @@ class _Environment:
 
     def recover(self, wrong: Exception) -> None:
         """Do what lets a failed reader try again, or raise what it is to be told."""
-        with self._translated(), self.gate:
+        with self._translated(), self.gate.alone():
             if isinstance(wrong, lmdb.MapResizedError):
                 self.handle().set_mapsize(0)
             elif isinstance(wrong, lmdb.ReadersFullError) and self.handle().reader_check():
@@ -311,7 +324,7 @@ class _Environment:
 
     def close(self) -> None:
         """Close the files; the next use would open them again."""
-        with self.writer, self.gate:
+        with self.writer, self.gate.alone():
             if self._handle is not None:
                 self._handle.close()
                 self._handle = None
@@ -327,7 +340,7 @@ class _Environment:
             self._mark.forget()
         self._handle = self._mark = None
         self.token = secrets.token_hex(4)
-        self.gate, self.writer = threading.Lock(), threading.RLock()
+        self.gate, self._opening, self.writer = Gate(), threading.Lock(), threading.RLock()
 
     def _open(self) -> Any:
         with self._translated():
@@ -446,12 +459,12 @@ def _before_fork() -> None:
     _LOCK.acquire()
     for env in _ENVIRONMENTS.values():
         env.writer.acquire()
-        env.gate.acquire()
+        env.gate.shut()
 
 
 def _after_fork_in_parent() -> None:
     for env in _ENVIRONMENTS.values():
-        env.gate.release()
+        env.gate.open()
         env.writer.release()
     _LOCK.release()
 
