@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from bench.either import BEGIN
@@ -20,7 +22,7 @@ def load(library: str, folder: str, source: str, events: str = "") -> Figure:
     store = words.FeatureStore(repo_path=folder)
     definitions = _rows(words, library, source)
     if events:
-        definitions.append(_windows(definitions[0], events))
+        definitions += [_windows(definitions[0], events), _ratio(definitions[1], Path(folder))]
     store.apply(definitions)
     with measuring() as figure:
         store.materialize(BEGIN - timedelta(days=1), BEGIN + timedelta(days=60))
@@ -49,6 +51,17 @@ def _windows(user: Any, events: str) -> Any:
             *(make("amount", over=WINDOWS) for make in (agg.sum, agg.mean, agg.min, agg.max)),
         ],
     )
+
+
+def _ratio(view: Any, folder: Path) -> Any:
+    """A feature on demand, of a function in the repo, where the server finds it again."""
+    from gnomon import Field, OnDemandFeatureView
+    from gnomon.types import Float64
+
+    (folder / "requested.py").write_text("def ratio(f0, f1):\n    return f0 / f1 if f0 is not None and f1 else None\n")
+    sys.path.insert(0, str(folder))
+    function = import_module("requested").ratio
+    return OnDemandFeatureView(name="d", sources=[view], schema=[Field("ratio", Float64)], function=function)
 
 
 def windowed() -> list[str]:

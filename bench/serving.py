@@ -1,8 +1,8 @@
 """Servers asked by wrk over loopback: gnomon's on each store, a bare ASGI echo as the limit, and Feast 0.67's.
 
 One worker each; 1, 8 and 64 connections; 1 and 100 random entities of a million × 10 features, of row views and of
-windows. Beside what a client sees stands what the server's processes used, CPU µs a request: noise changes that least.
-Feast's server runs with its restarts off, on the same rows. All servers run at once and are asked in turns. wrk is
+windows; with a feature computed on demand, in Python, in place of one. Beside what a client sees stands what the
+server's processes used, CPU µs a request: noise changes that least. Feast's server runs with its restarts off, on the same rows. All servers run at once and are asked in turns. wrk is
 needed (on Debian: apt-get install wrk).
 
     python -m bench.serving --rows 100000 --seconds 2 --without feast      # prints its table alone
@@ -146,6 +146,9 @@ def all_of_them(used: ExitStack, people: int, feast: bool) -> tuple[Target, list
                 running = used.enter_context(serving(folder))
                 ours.append(Target(name=f"{kind} rows", features=[f"v:{name}" for name in FEATURES], **running))
                 ours.append(Target(name=f"{kind} ledgers", features=[f"w:{name}" for name in windowed()], **running))
+                if kind == "lmdb":
+                    on_demand = [*(f"v:{name}" for name in FEATURES[:-1]), "d:ratio"]
+                    ours.append(Target(name="lmdb rows, one on demand", features=on_demand, **running))
             else:
                 running = used.enter_context(serving_feast(folder))
                 theirs.append(Target(name=f"Feast on {kind}", features=[f"v:{name}" for name in FEATURES], **running))
