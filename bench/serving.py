@@ -2,8 +2,8 @@
 
 One worker each; 1, 8 and 64 connections; 1 and 100 random entities of a million × 10 features, of row views and of
 windows; with a feature computed on demand, in Python, in place of one. Beside what a client sees stands what the
-server's processes used, CPU µs a request: noise changes that least. Feast's server runs with its restarts off, on the same rows. All servers run at once and are asked in turns. wrk is
-needed (on Debian: apt-get install wrk).
+server's processes used, CPU µs a request: noise changes that least. Feast's server runs with its restarts off, on the
+same rows. All servers run at once and are asked in turns. wrk is needed (on Debian: apt-get install wrk).
 
     python -m bench.serving --rows 100000 --seconds 2 --without feast      # prints its table alone
 """
@@ -35,7 +35,7 @@ from bench.served_views import FEATURES, windowed
 from bench.table import Row, table
 
 SIZES, CONNECTIONS = (1, 100), (1, 8, 64)
-SECONDS = 10
+SECONDS = 5
 BUDGET = {1: "≥ 15k req/s, p99 < 1 ms in a quiet run", 100: "≥ 2.5k req/s"}
 STORES = {"lmdb": "path: online.lmdb", "sqlite": "path: online.db"}
 FEAST_SECONDS = 1_800
