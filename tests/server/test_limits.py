@@ -32,7 +32,7 @@ def strict(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Htt
 def told(body: bytes) -> dict[str, str]:
     """What an answer in Feast's shape says."""
     found = json.loads(json.loads(body))
-    assert set(found) == {"module", "class", "message", "request_id"}
+    assert set(found) == {"module", "class", "message", "request_id", "error"}
     return found
 
 

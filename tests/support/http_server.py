@@ -8,6 +8,7 @@ with serving(repo) as server:
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -35,7 +36,8 @@ class HttpServer:
     def __init__(self, repo: Path, *words: str) -> None:
         main = [sys.executable, "-c", "from gnomon.cli import main; main()"]
         command = [*main, "-c", str(repo), "serve", "--port", "0", *words]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self.process = subprocess.Popen(command, text=True, start_new_session=True, **pipes)
         self.said: list[str] = []
         line = self.process.stdout.readline()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -43,6 +45,8 @@ class HttpServer:
         if not line:
             self.process.wait()
             self._reader.join()
+            self.process.stdout.close()
+            self.process.stderr.close()
             raise AssertionError("".join(self.said))
         self.url = line.split()[-1]
         self.port = int(self.url.rpartition(":")[2])
@@ -111,5 +115,5 @@ def serving(repo: Path, *words: str) -> Iterator[HttpServer]:
         yield server
     finally:
         if server.process.poll() is None:
-            server.process.kill()
+            os.killpg(server.process.pid, signal.SIGKILL)  # its workers, too
         server.stop()
