@@ -112,22 +112,21 @@ def from_url(path: bytes, query: bytes) -> Question:
     {'user_id': ['a/b']}
     """
     try:
-        entities = dict(_pair(part) for part in path.decode().split("/") if part)
+        pairs = [_pair(part) for part in path.decode().split("/") if part]
         told = parse_qsl(query.decode(), keep_blank_values=True, errors="strict")
     except UnicodeDecodeError:
         raise HttpError(
             400, "the address is not UTF-8.", hint="write other characters as %.., of their UTF-8."
         ) from None
-    given: dict[str, Any] = {"entities": entities, "features": []}
+    given: dict[str, Any] = {"entities": _once(pairs, "join key"), "features": []}
     for name, value in told:
         if name == "features":
             given[name] += [one for one in value.split(",") if one]
-        else:
-            given[name] = value
+    given |= _once([pair for pair in told if pair[0] != "features"], "parameter")
     try:
         return msgspec.convert(given, Question, strict=False)
     except msgspec.ValidationError as wrong:
-        raise HttpError(400, f"the address asks what cannot be read: {_without_place(wrong)}.", hint=_known()) from None
+        raise HttpError(400, f"the address asks what cannot be read: {_without_place(wrong)}.", hint=_known(wrong)) from None
 
 
 def fitted(question: Question, wrong: RequestError, snapshot: Snapshot) -> bool:
@@ -147,6 +146,16 @@ def fitted(question: Question, wrong: RequestError, snapshot: Snapshot) -> bool:
         del entities[str(surplus)]
         return True
     return False
+
+
+def _once(pairs: list[tuple[str, Any]], what: str) -> dict[str, Any]:
+    """Pairs by name; of two that have one name either may be meant."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise HttpError(400, f"the address has the {what} {name!r:.80} twice.", hint="name each of them once.")
+        found[name] = value
+    return found
 
 
 def _pair(part: str) -> tuple[str, list[Any]]:

@@ -59,6 +59,7 @@ async def batch_features(
     answer = _answer_type(request, media_type)
     body = await request.body()
     if media_type == JSON:
+        _check_query(request)
         asked = await parts.hands.run(partial(read, body, BatchRequest))
     else:
         rest: dict[str, Any] = {"features": features or None, "feature_service": feature_service, "as_known": as_known}
@@ -133,6 +134,19 @@ async def _streamed(parts: Parts, pieces: Pieces, first: bytes | None) -> AsyncI
             piece = await parts.hands.run(pieces.next)
     finally:
         parts.hands.spare(pieces.close)
+
+
+def _check_query(request: Request) -> None:
+    """A JSON document says everything itself: what stood in the query besides would be left aside.
+
+    Raises:
+        RequestError: something does.
+    """
+    if said := next(iter(request.query_params), None):
+        raise RequestError(
+            f"the body is JSON, and the query has {said!r:.80}.",
+            hint="put it into the document, or send the rows as Arrow or Parquet.",
+        )
 
 
 def _media_type(request: Request) -> str:
