@@ -307,7 +307,9 @@ def message_of(answer: Any) -> dict[str, Any]:
         ("/features", {"definitions": [{}], "dryrun": True}, "dryrun", "dry_run"),
     ],
 )
-def test_a_mistyped_field_is_an_error(shared: Client, path: str, body: dict[str, Any], unknown: str, meant: str) -> None:
+def test_a_mistyped_field_is_an_error(
+    shared: Client, path: str, body: dict[str, Any], unknown: str, meant: str
+) -> None:
     answer = shared.post(path, body)
     assert answer.status_code == 422
     assert f"unknown field {unknown!r}" in message_of(answer)["message"]

@@ -24,6 +24,7 @@ from gnomon.server.routes.guard import Guarded, needs
 from gnomon.server.routes.parts import Parts, Shared
 from gnomon.server.routes.shapes import BatchRequest, TrainingColumns
 from gnomon.server.routes.tables import ARROW, PARQUET, Pieces, held, read_table, too_many
+from gnomon.server.spelt import asked_types, read_columns
 
 __all__ = ["router"]
 
@@ -78,10 +79,13 @@ def _ask(parts: Parts, asked: BatchRequest, media_type: str, body: bytes, answer
     rows: Any = asked.entity_df if media_type == JSON else read_table(body, media_type, most)
     if media_type == JSON and (count := max(map(len, asked.entity_df.values()), default=0)) > most:
         raise too_many(count, most)
+    features = _features(asked)
+    if media_type == JSON:
+        rows = read_columns(rows, asked_types(parts.context.definitions.snapshot.catalog, features))
     with held("a join key or an instant"):
         training = parts.context.store.get_historical_features(
             rows,
-            _features(asked),
+            features,
             as_known=asked.as_known,
             full_feature_names=asked.full_feature_names,
             strict=asked.strict,
