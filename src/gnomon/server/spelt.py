@@ -1,11 +1,11 @@
-"""Values that JSON has no word for, read back from the texts that answers have for them, by their declared types.
+r"""Values that JSON has no word for, read back from the texts that answers have for them, by their declared types.
 
-Bytes are base64, NaN and the infinities are `"NaN"`, `"Infinity"` and `"-Infinity"`, and a decimal, which may stand where
-a float does, is a text of its digits. A text that is no number stays as it is, for others to refuse.
+Bytes are base64, NaN and the infinities are `"NaN"`, `"Infinity"` and `"-Infinity"`, and a decimal, which may stand
+where a float does, is a text of its digits. A text that is no number stays as it is, for others to refuse.
 
 >>> from gnomon.types import Array, Bytes, Float64
 >>> read_columns({"k": ["AP8=", None], "x": ["NaN", 1.5], "s": ["NaN"]}, {"k": Bytes, "x": Float64})
-{'k': [b'\\x00\\xff', None], 'x': [nan, 1.5], 's': ['NaN']}
+{'k': [b'\x00\xff', None], 'x': [nan, 1.5], 's': ['NaN']}
 >>> read_columns({"v": [["-Infinity", 1.0]]}, {"v": Array(Float64)})
 {'v': [[-inf, 1.0]]}
 """

@@ -142,8 +142,8 @@ def from_url(path: bytes, query: bytes) -> Question:
 def fitted(question: Question, wrong: RequestError, snapshot: Snapshot) -> bool:
     """Make a question fit where Feast would take it as it is: whether it was changed.
 
-    Feast lets requests have keys of other views, too, and takes an entity's name for its join key. What JSON has no word
-    for is read from its text here, once it has been refused: questions that have none of it are not kept waiting.
+    Feast lets requests have keys of other views, too, and takes an entity's name for its join key. What JSON has no
+    word for is read from its text here, once it has been refused: questions that have none of it are not kept waiting.
     """
     facts, catalog, entities = wrong.facts, snapshot.catalog, question.entities
     if ("value" in facts or "row" in facts) and _read(question, catalog):
