@@ -131,12 +131,12 @@ class NotRegistered(RequestError):
     "Hint: did you mean 'user_profile'?"
     """
 
-    def __init__(self, *, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, *, kind: str, name: str, known: Iterable[str], otherwise: str | None = None) -> None:
         names = sorted(known)
         super().__init__(
             f"no {kind} named {name!r} is registered.",
             instead=f"Registered: {listing(names)}.",
-            hint=nearest_hint(name, names, otherwise="run `gnomon apply` (or store.apply) first."),
+            hint=nearest_hint(name, names, otherwise=otherwise or "run `gnomon apply` (or store.apply) first."),
             kind=kind,
             name=name,
             known=names,

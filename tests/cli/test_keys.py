@@ -65,3 +65,4 @@ def test_revoking_what_is_not_there(repo: Path, run: Run) -> None:
     answer = run("keys", "revoke", "0123456789ab")
     assert (answer.code, answer.out) == (1, "")
     assert "no key named '0123456789ab'" in answer.err
+    assert "`gnomon keys list` shows those there are" in answer.err

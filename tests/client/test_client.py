@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,22 @@ def test_an_answer_can_be_made_again_from_history(client: Both) -> None:
     spine = {"user_id": [1], "event_timestamp": [datetime.now(timezone.utc)]}
     made = client.get_historical_features(spine, ["profile:age"], as_known=answer.known_through[0])
     assert made.to_dict()["age"] == [41]
+
+
+def test_numbers_that_json_has_not_are_pushed(client: Both, kind: str) -> None:
+    user, now = {"sync": 700, "async": 800}[kind], datetime.now(timezone.utc)
+    odd = [float("nan"), float("inf"), Decimal("2.50")]
+    pushed = client.push(
+        "payments", [{"user_id": user + place, "amount": one, "at": now} for place, one in enumerate(odd)]
+    )
+    assert (pushed.appended, pushed.rejected) == (3, 0)
+    asked = {"user_id": [user, user + 1, user + 2]}
+    assert client.get_online_features(["spend:amount_sum_30d"], asked).columns["amount_sum_30d"] == [
+        "NaN",
+        "Infinity",
+        2.5,
+    ]
+    assert client.explain("spend:amount_sum_30d", {"user_id": user + 2})["entity"] == {"user_id": user + 2}
 
 
 def test_pushing_and_reading_it(client: Both, kind: str) -> None:

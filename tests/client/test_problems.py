@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import ssl
 from typing import Any
 
 import httpx
@@ -12,8 +14,8 @@ from hypothesis import strategies as st
 from misbehaving import Misbehaving, Reply
 
 import gnomon.errors
-from gnomon.client import Client
-from gnomon.client.problems import error_of
+from gnomon.client import AsyncClient, Client
+from gnomon.client.problems import away, error_of
 from gnomon.errors import (
     AccessDenied,
     BackendError,
@@ -147,3 +149,27 @@ def test_arrow_that_breaks_off() -> None:
         pytest.raises(BackendError, match="something else than a gnomon server"),
     ):
         client.get_online_features(["v:f"], {"a": [1]}, arrow=True)
+
+
+def test_a_certificate_that_is_not_trusted_is_said_to_be() -> None:
+    error = httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
+    error.__cause__ = ssl.SSLCertVerificationError("certificate verify failed")
+    assert "certificate is not trusted" in str(away("https://here", error).hint)
+    assert "GET /health" in str(away("https://here", httpx.ConnectError("refused")).hint)
+
+
+def test_a_closed_client_says_so() -> None:
+    client = Client("http://127.0.0.1:1")
+    client.close()
+    with pytest.raises(RequestError, match="is closed"):
+        client.health()
+
+
+def test_a_closed_asynchronous_client_says_so() -> None:
+    async def ask() -> None:
+        client = AsyncClient("http://127.0.0.1:1")
+        await client.close()
+        await client.health()
+
+    with pytest.raises(RequestError, match="is closed"):
+        asyncio.run(ask())

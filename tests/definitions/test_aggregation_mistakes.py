@@ -190,7 +190,7 @@ MADE: list[tuple[Callable[[], Any], str, str]] = [
     (lambda: document(function="summ"), rf"{SPEND}aggregation summ\('amount'\): no aggregation .* 'summ'", "'sum'"),
     (lambda: document(arguments={"lenght": 3}), f"{SPEND}{SUM}: sum has no argument 'lenght'", "takes length"),
     (lambda: document(function="last_n"), rf"{SPEND}aggregation last_n\('amount'\): last_n needs .*'n'", "takes n"),
-    (lambda: document(wher="ok"), f"{SPEND}Aggregation 'sum' has an unknown field 'wher'", "newer gnomon"),
+    (lambda: document(wher="ok"), f"{SPEND}Aggregation 'sum' has an unknown field 'wher'", "'where'.*newer gnomon"),
 ]
 
 

@@ -191,6 +191,9 @@ def test_one_entity_by_its_address(server: HttpServer) -> None:
         ("user_id=%ff?features=v:i", 400, "HttpError"),
         ("user_id=1?features=v:i&lean=perhaps", 400, "HttpError"),
         ("user_id=1?features=v:i&leen=true", 400, "HttpError"),
+        ("user_id=1/user_id=2?features=v:i", 400, "HttpError"),
+        ("user_id=1?features=v:i&lean=true&lean=false", 400, "HttpError"),
+        ("user_id=1?features=v:i&entities=user_id", 400, "HttpError"),
     ],
 )
 def test_an_address_that_cannot_be_answered(server: HttpServer, address: str, status: int, kind: str) -> None:

@@ -18,6 +18,7 @@ from gnomon.client.attempts import Outcome, Retries
 from gnomon.client.calls import Call, Wanted
 from gnomon.client.connection import Connection, Key
 from gnomon.client.jobs import JobDocument, Waiting
+from gnomon.client.problems import closed
 from gnomon.client.saving import accepted, saving, training_accept
 from gnomon.clock import Clock, SystemClock
 from gnomon.errors import GnomonError
@@ -366,6 +367,8 @@ class Client:
         return self._connection.answered(call, self._sent(call))
 
     def _sent(self, call: Call[Any], *, stream: bool = False) -> Outcome:
+        if self._http.is_closed:
+            raise closed(self._connection.base_url)
         request = self._connection.request(self._http.build_request, call)
         steps = self._connection.tried(call)
         step = next(steps)

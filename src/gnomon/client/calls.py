@@ -11,7 +11,7 @@ import httpx
 
 from gnomon.client.answers import HistoricalFeatures, OnlineFeatures, Pushed, arrow_table, needs_pyarrow
 from gnomon.client.attempts import ATTEMPTS
-from gnomon.client.documents import columns_of, instant_of, is_table, written
+from gnomon.client.documents import as_text, columns_of, instant_of, is_table, written
 from gnomon.client.problems import unreadable
 from gnomon.errors import ConflictError, RequestError
 
@@ -216,7 +216,7 @@ def _features(asked: Wanted) -> dict[str, Any]:
 def _about(entity: Mapping[str, Any] | None, at: Any, as_known: Any) -> dict[str, Any]:
     known = as_known if isinstance(as_known, str) else instant_of(as_known)
     return {
-        "entity": [f"{key}={value}" for key, value in (entity or {}).items()],
+        "entity": [f"{key}={as_text(value)}" for key, value in (entity or {}).items()],
         "at": instant_of(at),
         "as_known": known,
     }

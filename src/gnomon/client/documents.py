@@ -13,7 +13,7 @@ from typing import Any
 from gnomon.clock import instant_text, to_micros
 from gnomon.errors import RequestError, listing
 
-__all__ = ["columns_of", "instant_of", "is_table", "written"]
+__all__ = ["as_text", "columns_of", "instant_of", "is_table", "written"]
 
 Rows = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]
 
@@ -28,6 +28,15 @@ def written(document: Any) -> bytes:
         return _json(document)
     except ValueError:  # floats that JSON lacks are rare: they are looked for where there is one
         return _json(_plain(document))
+
+
+def as_text(value: Any) -> str:
+    """One value as it stands in an address: as a document has it, without quotes.
+
+    >>> as_text(7), as_text(b"abc"), as_text(datetime(2024, 1, 1))
+    ('7', 'YWJj', '2024-01-01T00:00:00Z')
+    """
+    return str(_text(value) if isinstance(value, (date, bytes, bytearray, memoryview)) else value)
 
 
 def columns_of(rows: Any) -> dict[str, list[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from typing import Any
 
 import httpx
@@ -21,7 +22,7 @@ from gnomon.errors import (
     ServerAway,
 )
 
-__all__ = ["away", "error_in", "error_of", "unreadable"]
+__all__ = ["away", "closed", "error_in", "error_of", "unreadable"]
 
 _CLASSES: dict[str, type[GnomonError]] = {name: getattr(gnomon.errors, name) for name in gnomon.errors.__all__}
 _OF_STATUS: dict[int, type[GnomonError]] = {
@@ -33,6 +34,11 @@ _OF_STATUS: dict[int, type[GnomonError]] = {
 _FEASTS = "NotFoundException"
 """How Feast calls what is not registered: FeatureViewNotFoundException."""
 _SHORT = 200
+_AWAY = "see that it runs and can be reached from here (GET /health), or give it longer: timeout=…."
+_CERTIFICATE = (
+    "its certificate is not trusted here: name who signed it, http=httpx.Client(verify=ssl.create_default_context("
+    "cafile=…)), and the host that it was made for."
+)
 
 
 def error_of(response: httpx.Response) -> GnomonError:
@@ -58,11 +64,29 @@ def away(base_url: str, error: httpx.TransportError) -> ServerAway:
     said = str(error) or type(error).__name__
     made = ServerAway(
         f"the server at {base_url} does not answer: {said[:_SHORT]}.",
-        hint="see that it runs and can be reached from here (GET /health), or give it longer: timeout=….",
+        hint=_CERTIFICATE if _is_distrusted(error) else _AWAY,
         base_url=base_url,
     )
     made.__cause__ = error
     return made
+
+
+def closed(base_url: str) -> RequestError:
+    """The error of a client that is asked after its end."""
+    return RequestError(
+        f"the client of {base_url} is closed.",
+        hint="make another, or close it after the last question.",
+        base_url=base_url,
+    )
+
+
+def _is_distrusted(error: BaseException | None) -> bool:
+    """Whether there is no answer because the server's certificate is not trusted."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def unreadable(response: httpx.Response) -> BackendError:

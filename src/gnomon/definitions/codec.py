@@ -30,11 +30,13 @@ from gnomon.definitions.services import FeatureService
 from gnomon.definitions.sources import FileSource, PushSource
 from gnomon.definitions.streams import STREAMS
 from gnomon.definitions.views import FeatureView, Projection, View
-from gnomon.errors import DefinitionError
+from gnomon.errors import DefinitionError, nearest
 from gnomon.types import FeatureType
 
 Definition = Entity | FileSource | PushSource | RequestSource | FeatureView | OnDemandFeatureView | FeatureService
 """What has a name of its own in the registry."""
+
+NEWER = "it may have been written by a newer gnomon: upgrade (pip install -U gnomon)."
 
 Resolve = Callable[[str, str], Definition]
 """Gives the definition of a kind and an id."""
@@ -83,7 +85,7 @@ def decode(document: Mapping[str, Any], resolve: Resolve) -> Any:
     if unknown := values.keys() - fields.keys():
         raise DefinitionError(
             f"{kind} {shown!r} has an unknown field {min(unknown)!r}.",
-            hint="it may have been written by a newer gnomon: upgrade (pip install -U gnomon).",
+            hint=f"did you mean {meant!r}? Else {NEWER}" if (meant := nearest(min(unknown), fields)) else NEWER,
         )
     if lacking := [name for name, one in fields.items() if name not in values and _default(one) is dataclasses.MISSING]:
         raise DefinitionError(f"{kind} {shown!r} lacks {lacking[0]!r}.")

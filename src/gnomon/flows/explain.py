@@ -18,6 +18,7 @@ from gnomon.clock import Clock, micros_of, to_micros
 from gnomon.contracts.engine import Engine
 from gnomon.contracts.log import Logs
 from gnomon.contracts.registry import Snapshot
+from gnomon.core.casting import cast_key
 from gnomon.core.columns import as_python
 from gnomon.core.ordering import sort_key
 from gnomon.core.windows import FOREVER, Window, words_of
@@ -86,7 +87,7 @@ def explain(
     spine[INSTANT_COLUMN] = pa.array([instant], pa.timestamp("us", "UTC"))
     made = get_historical_features(snapshot, engine, clock, spine, [reference], as_known=as_known, logs=logs)
     case = Case.of(made, instant)
-    keys = {name: entity[name] for name in case.view.join_keys}
+    keys = {one.name: cast_key(entity[one.name], one.dtype, one.name) for one in case.view.entity_columns}
     as_now = at is None and made.metadata["as_known"] == "now"
     return Explanation(
         feature=f"{case.view.id}:{case.feature}",

@@ -509,7 +509,7 @@ def _from_columns(entity_rows: Mapping[str, Any], plan: _Plan) -> dict[str, list
         raise RequestError(
             "the lists of entity_rows differ in length.",
             instead=", ".join(f"{name}: {length}" for name, length in lengths.items()),
-            hint="give every join key one value per entity.",
+            hint="give every join key, and every value of the request, one item per entity.",
         )
     return columns or {NOBODY: []}
 

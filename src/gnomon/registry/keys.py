@@ -58,7 +58,8 @@ class SqlKeys:
             connection.execute(sa.update(keys).where(keys.c.id == key_id, keys.c.revoked.is_(None)).values(revoked=at))
             found: Any = connection.execute(mine).first()
             if found is None:
-                raise NotRegistered(kind="key", name=key_id, known=connection.scalars(sa.select(keys.c.id)))
+                known, look = connection.scalars(sa.select(keys.c.id)), "`gnomon keys list` shows those there are."
+                raise NotRegistered(kind="key", name=key_id, known=known, otherwise=look)
         return key_of(found._mapping)
 
     def close(self) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import closing
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -135,13 +137,31 @@ def serve(serving: Serving, ready: Callable[[str], object] = print) -> None:
         ready(f"{'https' if serving.ssl_certfile else 'http'}://{shown}:{serving.port}")
         server = uvicorn.Server(config)
         if serving.workers == 1:
-            server.run(sockets=[listening])
+            with _stopping():
+                server.run(sockets=[listening])
             if not server.started:
                 raise BackendError("the server did not begin.", hint="see what it said above.")
             return
         with closing(RunFolder(Path(serving.repo) / RUN)) as run:
             os.environ[TOLD] = json.dumps(asdict(replace(serving, folder=str(run.path))))
             Multiprocess(config, sockets=[listening]).run()
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    """SIGTERM ends the process well: the server raises it again once its work is done, which else would kill it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop(number: int, frame: object) -> None:
+    raise SystemExit(0)
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -289,3 +289,62 @@ def test_requests_are_counted_by_route_and_status(store: FeatureStore, tmp_path:
     assert {one.labels["source"]: one.value for one in samples if one.name == "gnomon_log_position"} == {"payments": 1}
     client.close()
     metrics.close()
+
+
+def message_of(answer: Any) -> dict[str, Any]:
+    told = answer.json()
+    return json.loads(told)["error"] if isinstance(told, str) else told["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "unknown", "meant"),
+    [
+        ("/push", {"push_source_name": "payments", "events": [], "tto": "offline"}, "tto", "to"),
+        ("/write-to-online-store", {"feature_view_name": "spend", "df": {}, "dff": {}}, "dff", "df"),
+        ("/materialize", {"feature_view": ["spend"]}, "feature_view", "feature_views"),
+        ("/materialize-incremental", {"end_tss": None}, "end_tss", "end_ts"),
+        ("/features/batch", {"entity_df": {}, "as_knwn": "then"}, "as_knwn", "as_known"),
+        ("/features", {"definitions": [{}], "dryrun": True}, "dryrun", "dry_run"),
+    ],
+)
+def test_a_mistyped_field_is_an_error(
+    shared: Client, path: str, body: dict[str, Any], unknown: str, meant: str
+) -> None:
+    answer = shared.post(path, body)
+    assert answer.status_code == 422
+    assert f"unknown field {unknown!r}" in message_of(answer)["message"]
+    assert message_of(answer)["hint"] == f"did you mean {meant!r}?"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "meant"),
+    [
+        ("GET", "/features?vew=spend", "view"),
+        ("GET", "/explain?feature=spend:count_30d&entity=user_id=1&as_knwn=then", "as_known"),
+        ("GET", "/features/spend:count_30d/lineage?as_knwn=then", "as_known"),
+        ("POST", "/features/batch?features=profile:age&as_knwn=then", "as_known"),
+    ],
+)
+def test_a_mistyped_parameter_is_an_error(shared: Client, method: str, path: str, meant: str) -> None:
+    answer = shared.ask(method, path)
+    assert answer.status_code == 422
+    assert "unknown parameter" in message_of(answer)["message"]
+    assert message_of(answer)["hint"] == f"did you mean {meant!r}?"
+
+
+def test_a_parameter_beside_a_document_is_an_error(shared: Client) -> None:
+    answer = shared.post("/features/batch?as_known=then", {"entity_df": {}, "features": ["profile:age"]})
+    assert (answer.status_code, "the query has 'as_known'" in answer.text) == (400, True)
+
+
+FEASTS = [
+    ("/push", {"push_source_name": "payments", "df": {}, "allow_registry_cache": False, "transform_on_write": True}),
+    ("/write-to-online-store", {"feature_view_name": "spend", "df": {}, "transform_on_write": True}),
+    ("/materialize", {"feature_views": [], "full_feature_names": False, "disable_event_timestamp": False}),
+    ("/materialize-incremental", {"feature_views": [], "full_feature_names": False, "version": None}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), FEASTS)
+def test_what_feasts_clients_say_besides_is_taken(shared: Client, path: str, body: dict[str, Any]) -> None:
+    assert "unknown field" not in shared.post(path, body).text

@@ -12,9 +12,13 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from gnomon.contracts.registry import Snapshot
+from gnomon.core.requests import from_text
+from gnomon.definitions.catalog import Catalog
 from gnomon.errors import RequestError, nearest_hint
 from gnomon.flows.read import EntityRows
 from gnomon.server.problems import HttpError
+from gnomon.server.spelt import asked_types, given_types, read_columns
+from gnomon.types import Bytes
 
 __all__ = ["Question", "fitted", "from_json", "from_msgpack", "from_url"]
 
@@ -76,6 +80,10 @@ class Question(msgspec.Struct, forbid_unknown_fields=True, gc=False):
         return max(map(len, entities.values()), default=1)
 
 
+class Addressed(Question, gc=False):
+    """A question that stood in an address, where every value is a text."""
+
+
 _json = msgspec.json.Decoder(Question)
 _msgpack = msgspec.msgpack.Decoder(Question)
 
@@ -112,30 +120,34 @@ def from_url(path: bytes, query: bytes) -> Question:
     {'user_id': ['a/b']}
     """
     try:
-        entities = dict(_pair(part) for part in path.decode().split("/") if part)
+        pairs = [_pair(part) for part in path.decode().split("/") if part]
         told = parse_qsl(query.decode(), keep_blank_values=True, errors="strict")
     except UnicodeDecodeError:
         raise HttpError(
             400, "the address is not UTF-8.", hint="write other characters as %.., of their UTF-8."
         ) from None
-    given: dict[str, Any] = {"entities": entities, "features": []}
+    given: dict[str, Any] = {"entities": _once(pairs, "join key"), "features": []}
     for name, value in told:
         if name == "features":
             given[name] += [one for one in value.split(",") if one]
-        else:
-            given[name] = value
+    given |= _once([pair for pair in told if pair[0] != "features"], "parameter")
     try:
-        return msgspec.convert(given, Question, strict=False)
+        return msgspec.convert(given, Addressed, strict=False)
     except msgspec.ValidationError as wrong:
-        raise HttpError(400, f"the address asks what cannot be read: {_without_place(wrong)}.", hint=_known()) from None
+        raise HttpError(
+            400, f"the address asks what cannot be read: {_without_place(wrong)}.", hint=_known(wrong)
+        ) from None
 
 
 def fitted(question: Question, wrong: RequestError, snapshot: Snapshot) -> bool:
     """Make a question fit where Feast would take it as it is: whether it was changed.
 
-    Feast lets requests have keys of other views, too, and takes an entity's name for its join key.
+    Feast lets requests have keys of other views, too, and takes an entity's name for its join key. What JSON has no
+    word for is read from its text here, once it has been refused: questions that have none of it are not kept waiting.
     """
     facts, catalog, entities = wrong.facts, snapshot.catalog, question.entities
+    if ("value" in facts or "row" in facts) and _read(question, catalog):
+        return True
     if "join_key" in facts and "value" not in facts:
         key = str(facts["join_key"])
         for entity in catalog.entities.values():
@@ -147,6 +159,28 @@ def fitted(question: Question, wrong: RequestError, snapshot: Snapshot) -> bool:
         del entities[str(surplus)]
         return True
     return False
+
+
+def _read(question: Question, catalog: Catalog) -> bool:
+    """Read texts by their types: whether one was read."""
+    entities, before = question.entities, repr(question.entities)
+    types = asked_types(catalog, question.asked)
+    if isinstance(question, Addressed):
+        for name, dtype in given_types(catalog, question.asked).items():
+            if dtype != Bytes and name in entities:
+                entities[name] = [from_text(one, dtype) if isinstance(one, str) else one for one in entities[name]]
+    entities.update(read_columns(entities, types))
+    return repr(entities) != before
+
+
+def _once(pairs: list[tuple[str, Any]], what: str) -> dict[str, Any]:
+    """Pairs by name; of two that have one name either may be meant."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise HttpError(400, f"the address has the {what} {name!r:.80} twice.", hint="name each of them once.")
+        found[name] = value
+    return found
 
 
 def _pair(part: str) -> tuple[str, list[Any]]:

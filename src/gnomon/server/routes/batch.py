@@ -24,6 +24,7 @@ from gnomon.server.routes.guard import Guarded, needs
 from gnomon.server.routes.parts import Parts, Shared
 from gnomon.server.routes.shapes import BatchRequest, TrainingColumns
 from gnomon.server.routes.tables import ARROW, PARQUET, Pieces, held, read_table, too_many
+from gnomon.server.spelt import asked_types, read_columns
 
 __all__ = ["router"]
 
@@ -59,6 +60,7 @@ async def batch_features(
     answer = _answer_type(request, media_type)
     body = await request.body()
     if media_type == JSON:
+        _check_query(request)
         asked = await parts.hands.run(partial(read, body, BatchRequest))
     else:
         rest: dict[str, Any] = {"features": features or None, "feature_service": feature_service, "as_known": as_known}
@@ -77,10 +79,13 @@ def _ask(parts: Parts, asked: BatchRequest, media_type: str, body: bytes, answer
     rows: Any = asked.entity_df if media_type == JSON else read_table(body, media_type, most)
     if media_type == JSON and (count := max(map(len, asked.entity_df.values()), default=0)) > most:
         raise too_many(count, most)
+    features = _features(asked)
+    if media_type == JSON:
+        rows = read_columns(rows, asked_types(parts.context.definitions.snapshot.catalog, features))
     with held("a join key or an instant"):
         training = parts.context.store.get_historical_features(
             rows,
-            _features(asked),
+            features,
             as_known=asked.as_known,
             full_feature_names=asked.full_feature_names,
             strict=asked.strict,
@@ -133,6 +138,19 @@ async def _streamed(parts: Parts, pieces: Pieces, first: bytes | None) -> AsyncI
             piece = await parts.hands.run(pieces.next)
     finally:
         parts.hands.spare(pieces.close)
+
+
+def _check_query(request: Request) -> None:
+    """A JSON document says everything itself: what stood in the query besides would be left aside.
+
+    Raises:
+        RequestError: something does.
+    """
+    if said := next(iter(request.query_params), None):
+        raise RequestError(
+            f"the body is JSON, and the query has {said!r:.80}.",
+            hint="put it into the document, or send the rows as Arrow or Parquet.",
+        )
 
 
 def _media_type(request: Request) -> str:

@@ -15,6 +15,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
+from gnomon.errors import listing, nearest_hint
 from gnomon.server.problems import HttpError
 from gnomon.server.routes.parts import Parts
 
@@ -62,14 +63,32 @@ def read(body: bytes, model: type[M]) -> M:
     """A document from its bytes.
 
     Raises:
-        HttpError: 400, they are no JSON.
+        HttpError: 400, they are no JSON; 422, a field is unknown.
         RequestValidationError: it is not as it should be.
     """
     try:
         return model.model_validate(_decoded(body))
     except ValidationError as wrong:
+        _refuse_unknown(wrong, model)
         errors = [{**one, "loc": ("body", *one["loc"])} for one in wrong.errors(include_url=False)]
         raise RequestValidationError(errors) from wrong
+
+
+def _refuse_unknown(wrong: ValidationError, model: type[BaseModel]) -> None:
+    """Say of a field that there is none what it may have been meant for.
+
+    Raises:
+        HttpError: 422, there is one.
+    """
+    unknown = [str(one["loc"][0]) for one in wrong.errors() if one["type"] == "extra_forbidden"]
+    if unknown:
+        known = list(model.model_fields)
+        raise HttpError(
+            422,
+            f"the body has an unknown field {unknown[0]!r:.80}.",
+            instead=f"It may have: {listing(known, len(known))}.",
+            hint=nearest_hint(unknown[0], known, otherwise="leave it out; GET /docs shows what the route takes."),
+        ) from None
 
 
 def _decoded(body: bytes) -> Any:

@@ -8,15 +8,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from gnomon.errors import RequestError
+from gnomon.plan.lineage import Lineage
 from gnomon.plan.references import reference_of, resolve
 from gnomon.server.access.contract import Scope
 from gnomon.server.routes.answers import Answer
 from gnomon.server.routes.bodies import document, takes
 from gnomon.server.routes.catalog import Wanted, detailed, listed
 from gnomon.server.routes.guard import Guarded, needs
-from gnomon.server.routes.parts import Asking, Shared
+from gnomon.server.routes.parts import Asking, Parts, Shared
 from gnomon.server.routes.register import register
 from gnomon.server.routes.shapes import FeatureDocument, FeatureList, LineageDocument, PlanDocument, RegisterRequest
+from gnomon.server.spelt import read_keys
 
 __all__ = ["keys_of", "router"]
 
@@ -59,8 +61,7 @@ async def feature_lineage(
     """What a feature comes from, and who uses it; with an entity (scope `batch`), the events its value is made of."""
     if entity:
         parts.context.access.check(request.headers.raw, Scope.BATCH)  # as for explain, which shows the same events
-    store = parts.context.store
-    graph = await parts.hands.run(partial(store.get_lineage, name, keys_of(entity) if entity else None, at, as_known))
+    graph = await parts.hands.run(partial(_lineage, parts, name, entity, at, as_known))
     return Answer(graph.to_dict())
 
 
@@ -82,6 +83,12 @@ async def register_definitions(parts: Shared, caller: Asking, request: Request) 
         partial(register, parts.context, asked.definitions, asked.expected_version, dry_run=asked.dry_run, by=by)
     )
     return Answer(plan.to_dict())
+
+
+def _lineage(parts: Parts, name: str, entity: list[str], at: str | None, as_known: str) -> Lineage:
+    catalog = parts.context.definitions.snapshot.catalog
+    keys = read_keys(catalog, name, keys_of(entity)) if entity else None
+    return parts.context.store.get_lineage(name, keys, at, as_known)
 
 
 def keys_of(pairs: list[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -18,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from gnomon.clock import duration_text
-from gnomon.errors import GnomonError
+from gnomon.errors import GnomonError, listing, nearest_hint
 from gnomon.server.access.contract import ANYBODY, Scope
 from gnomon.server.context import Context
 from gnomon.server.problems import HttpError
@@ -44,11 +45,13 @@ class Guarded(APIRoute):
         """The handler, guarded."""
         handle, route = super().get_route_handler(), self.path_format
         scope = (self.openapi_extra or {}).get(SCOPE)
+        known = _parameters(self.dependant)
 
         async def guarded(request: Request) -> Response:
             context: Context = request.app.state.parts.context
             try:
                 request.state.caller = context.access.check(request.headers.raw, Scope(scope)) if scope else ANYBODY
+                _check_parameters(request, known)
                 return await handle(await _with_body(request, context))
             except (GnomonError, RequestValidationError, HTTPException) as wrong:
                 return problem(told(wrong), route, request.state.request_id)
@@ -81,6 +84,28 @@ def _invalid(wrong: RequestValidationError) -> HttpError:
     instead = f"It is one of {len(errors)} things that do not fit." if len(errors) > 1 else None
     what = f"{where}: {first['msg']}"
     return HttpError(422, f"{what:.500}.", instead=instead, hint="GET /docs shows what the route takes.")
+
+
+def _parameters(dependant: Dependant) -> list[str]:
+    """The query parameters that a route takes, those of what it depends on included."""
+    deeper = (name for one in dependant.dependencies for name in _parameters(one))
+    return [*(one.alias for one in dependant.query_params), *deeper]
+
+
+def _check_parameters(request: Request, known: list[str]) -> None:
+    """Refuse a query parameter that the route has not: it was more often mistyped than meant to do nothing.
+
+    Raises:
+        HttpError: 422, there is one.
+    """
+    unknown = next((name for name in request.query_params if name not in known), None)
+    if unknown is not None:
+        raise HttpError(
+            422,
+            f"the query has an unknown parameter {unknown!r:.80}.",
+            instead=f"The route takes: {listing(known, len(known))}.",
+            hint=nearest_hint(unknown, known, otherwise="leave it out; GET /docs shows what the route takes."),
+        )
 
 
 async def _with_body(request: Request, context: Context) -> Request:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from gnomon.errors import RequestError
 
 __all__ = [
+    "Asked",
     "BatchRequest",
     "FeatureList",
     "Health",
@@ -46,10 +47,22 @@ class Problem(BaseModel):
     error: ProblemDetail
 
 
-class BatchRequest(BaseModel):
-    """A training question, the rows asked as columns."""
+class Asked(BaseModel):
+    """What a body asks: a field that it has not is an error, as it is more often a slip than an intention."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class _Written(Asked):
+    """What Feast's clients say of every write, too."""
+
+    allow_registry_cache: bool = Field(True, description="Feast's; it has no effect.")
+    transform_on_write: bool = Field(True, description="Feast's; it has no effect.")
+
+
+class BatchRequest(Asked):
+    """A training question, the rows asked as columns."""
+
     entity_df: Columns = Field(description="Join keys and `event_timestamp`, a list per column.")
     features: list[str] | None = Field(None, description="References such as `view:feature`.")
     feature_service: str | None = Field(None, description="A service, in place of `features`.")
@@ -110,10 +123,9 @@ class LineageDocument(BaseModel):
     edges: list[dict[str, Any]]
 
 
-class RegisterRequest(BaseModel):
+class RegisterRequest(Asked):
     """Definitions to register."""
 
-    model_config = ConfigDict(extra="forbid")
     definitions: list[dict[str, Any]] = Field(min_length=1, description="As `gnomon show --json` has them.")
     expected_version: int | None = Field(None, description="The registry version this was decided on.")
     dry_run: bool = Field(False, description="Say what would change, and change nothing.")
@@ -132,7 +144,7 @@ class PlanDocument(BaseModel):
     reload: list[str]
 
 
-class PushRequest(BaseModel):
+class PushRequest(_Written):
     """Events for a push source."""
 
     push_source_name: str
@@ -142,7 +154,7 @@ class PushRequest(BaseModel):
     offsets: dict[str, int] = Field(default_factory=dict, description="Producer → the offset of its last event here.")
 
 
-class WriteRequest(BaseModel):
+class WriteRequest(_Written):
     """Rows for a view."""
 
     feature_view_name: str
@@ -164,7 +176,7 @@ class PushDocument(BaseModel):
     online: list[dict[str, Any]]
 
 
-class LoadRequest(BaseModel):
+class LoadRequest(Asked):
     """What to load."""
 
     start_ts: str | None = Field(None, description="The first instant; left out, from the beginning.")
@@ -172,15 +184,17 @@ class LoadRequest(BaseModel):
     feature_views: list[str] | None = Field(None, description="Views; all that are online by default.")
     disable_event_timestamp: bool = Field(False, description="Load all there is, whatever the instants say.")
     version: str | None = Field(None, description="The version of the one view named, such as `v2`.")
+    full_feature_names: bool = Field(False, description="Feast's; it has no effect.")
     replace: bool = Field(False, description="In place of all that is there.")
 
 
-class IncrementalRequest(BaseModel):
+class IncrementalRequest(Asked):
     """Up to when to load what is new."""
 
     end_ts: str | None = Field(None, description="What happened later is left for later; left out, now.")
     feature_views: list[str] | None = Field(None, description="Views; all that are online by default.")
     version: str | None = Field(None, description="The version of the one view named, such as `v2`.")
+    full_feature_names: bool = Field(False, description="Feast's; it has no effect.")
 
 
 class ViewProgress(BaseModel):

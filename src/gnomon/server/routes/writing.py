@@ -17,6 +17,7 @@ from gnomon.server.routes.bodies import document, takes
 from gnomon.server.routes.guard import Guarded, needs
 from gnomon.server.routes.parts import Parts, Shared
 from gnomon.server.routes.shapes import Columns, PushDocument, PushRequest, WriteRequest
+from gnomon.server.spelt import pushed_types, read_columns, read_rows
 
 __all__ = ["router"]
 
@@ -56,11 +57,17 @@ async def write_to_online_store(parts: Shared, request: Request) -> Response:
 
 
 async def _pushed(parts: Parts, source: str, events: Any, to: str, offsets: dict[str, int]) -> Response:
-    store = parts.context.store
-    report = await parts.hands.run(partial(store.push, source, events, to, offsets=offsets))
+    report = await parts.hands.run(partial(_push, parts, source, events, to, offsets))
     if report.rejected and not report.appended:
         raise _none_fits(report)
     return Answer(report.to_dict())
+
+
+def _push(parts: Parts, source: str, events: Any, to: str, offsets: dict[str, int]) -> PushReport:
+    context = parts.context
+    types = pushed_types(context.definitions.snapshot.catalog, source)
+    read: Any = read_rows(events, types) if isinstance(events, list) else read_columns(events, types)
+    return context.store.push(source, read, to, offsets=offsets)
 
 
 def _none_fits(report: PushReport) -> RequestError:
