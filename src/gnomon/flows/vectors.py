@@ -89,9 +89,8 @@ def _in_order(found: Any, count: int) -> Any:
         raise Misfit(f"its function gives {len(found)} rows for {count}")
     order = found.index.get_indexer(range(count)) if found.index.is_unique else np.array([-1])
     if (order < 0).any():
-        raise Misfit(
-            f"its function gives a frame with the index {found.index.tolist()!r:.80}, not that of the frame it was given"
-        )
+        said = f"{found.index.tolist()!r:.80}"
+        raise Misfit(f"its function gives a frame with the index {said}, not that of the frame it was given")
     return found if (order == np.arange(count)).all() else found.take(order)
 
 
