@@ -1,4 +1,4 @@
-"""The functions of on-demand views, brought from the repo's files beside requests, whenever the definitions have moved."""
+"""The functions of on-demand views, brought from the repo's files beside requests whenever definitions have moved."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Hashable, Iterable
 
 from gnomon.contracts.registry import Snapshot
 from gnomon.core.functions import Code
-from gnomon.errors import DefinitionError
+from gnomon.errors import BackendError, DefinitionError
 from gnomon.flows.repo import bring_functions, repo_files
 from gnomon.store import FeatureStore
 
-__all__ = ["Functions"]
+__all__ = ["Functions", "not_here"]
 
 log = logging.getLogger("gnomon.server")
 
@@ -69,3 +69,13 @@ class Functions:
                     *(name, code.place),
                 )
         self._told = set(self._lacking)
+
+
+def not_here(wrong: DefinitionError) -> BackendError:
+    """What a reader is told, who defines nothing: what is wrong with definitions, or their code, is the operator's."""
+    return BackendError(
+        f"this server cannot compute what is asked: {wrong.what}",
+        instead=wrong.instead,
+        hint="bring the files that were applied to where it runs, or apply those that are there; it looks again when "
+        "they, or the registry, change.",
+    )

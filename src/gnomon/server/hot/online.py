@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 from orjson import dumps
 
-from gnomon.errors import BackendError, DefinitionError
+from gnomon.errors import DefinitionError
 from gnomon.server.access.contract import Scope
 from gnomon.server.context import Context
+from gnomon.server.functions import not_here
 from gnomon.server.hot.answering import MANY, Answering, Inquiry
 from gnomon.server.hot.asked import Question, from_json, from_msgpack, from_url
 from gnomon.server.hot.formats import Form, accepted
@@ -203,7 +204,7 @@ def _tail(scope: Any) -> bytes:
 def _refusal(wrong: Exception, route: str, request_id: bytes) -> Reply:
     """What is answered to a request that cannot be."""
     if isinstance(wrong, DefinitionError):
-        wrong = _not_here(wrong)
+        wrong = not_here(wrong)
     status, named = status_of(wrong), request_id.decode()
     if status == 500:
         log.error("%s: %s failed", named, route, exc_info=wrong)
@@ -214,13 +215,3 @@ def _refusal(wrong: Exception, route: str, request_id: bytes) -> Reply:
         (name.encode(), value.encode()) for name, value in (wrong.headers if isinstance(wrong, HttpError) else ())
     ]
     return status, [(b"content-type", CONTENT_TYPES[Form.JSON]), *fields], body
-
-
-def _not_here(wrong: DefinitionError) -> BackendError:
-    """A reader defines nothing: what is wrong with the definitions, or with their code here, is the operator's matter."""
-    return BackendError(
-        f"this server cannot compute what is asked: {wrong.what}",
-        instead=wrong.instead,
-        hint="the server looks again when its registry or the repo's files change: bring the files that were applied to "
-        "where it runs, or apply those that are there.",
-    )
