@@ -1,4 +1,4 @@
-"""What is wrong with an expression for a value, said of one: the subset is that of conditions, and errors speak of these.
+"""What is wrong with an expression for a value, said of one: the subset is that of conditions, as errors speak of it.
 
 >>> str(of_value(DefinitionError("v: x: `f(a)` cannot stand in a condition.")))
 'v: x: `f(a)` cannot stand in an expression.'
