@@ -412,3 +412,31 @@ def test_defaults_stand_on_features_only():
             schema=[Field("amount", Float64, default=0)],
             aggregations=[agg.sum("amount", over="1h")],
         )
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("age = = 1", 'write one expression of the inputs, such as "amount / nullif'),
+        ("select age", "write the expression alone"),
+        ("drop table x", "write one expression of the inputs."),
+        ("sum(age)", "let a feature view aggregate them."),
+        ("row_number() over (order by age)", "an expression sees one row and its inputs."),
+        ("age in (select 1)", "an expression sees one row; list the values"),
+        ("age; age", "write one expression for each feature."),
+        (" ", "write an expression of the inputs."),
+        ("profile.age", "name the view's inputs only."),
+        ("tags", "expressions take single values only."),
+        ("tags[1]", "arrays cannot be used in an expression."),
+        ("lenght(city)", "did you mean 'length'?"),
+        ("(" * 90 + "not " * 90 + "true" + ")" * 90, "the expression nests more than"),
+    ],
+)
+def test_what_is_wrong_with_an_expression_is_not_said_of_a_condition(expression: str, said: str) -> None:
+    with pytest.raises(DefinitionError) as wrong:
+        OnDemandFeatureView(
+            name="v", sources=[profile], schema=[Field("x", Int64)], mode="sql", expressions={"x": expression}
+        )
+    assert said in str(wrong.value)
+    for word in ("condition", "WHERE", "`where`", "event"):
+        assert word not in str(wrong.value)

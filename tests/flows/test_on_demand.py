@@ -300,7 +300,8 @@ def asks_of_the_request_alone(store):
     made = store.get_historical_features({"paid": [1, None], "event_timestamp": [day(1)] * 2}, ["alone:x"])
     assert made.to_arrow()["x"].to_pylist() == [2.0, None]
     assert len(store.get_online_features(["alone:x"], [])) == 0
-    assert store.get_online_features(["alone:x"], [{"paid": 3}], known_through=True).known_through == []
+    known = store.get_online_features(["alone:x"], [{"paid": 3}], known_through=True).known_through
+    assert [str(one) for one in known] == ["through:"]
 
 
 @pytest.mark.parametrize(

@@ -155,3 +155,13 @@ def test_values_of_other_types_are_refused_on_both_sides(store: FeatureStore, na
         trained(store, {**{one: [None] for one in NOTHING}, name: [value], "event_timestamp": [day(2)]})
     with pytest.raises(RequestError, match=f"'{name}' is .* in row 1, and on-demand view 'v' takes"):
         served(store, ROW, {**NOTHING, name: value})
+
+
+def test_each_answer_made_of_the_request_alone_has_a_token(store: FeatureStore) -> None:
+    """It names no view, and training takes it."""
+    response = store.get_online_features(["v:x"], [ROW, NOTHING], known_through=True)
+    assert [str(one) for one in response.known_through] == ["through:"] * 2
+    spine = {**{name: [value] for name, value in ROW.items()}, "event_timestamp": [day(2)]}
+    made = store.get_historical_features(spine, ["v:x"], as_known=str(response.known_through[0])).to_arrow()
+    assert made["x"].to_pylist() == [SAID]
+    assert not store.verify([response]).differences

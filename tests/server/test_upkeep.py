@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,3 +132,73 @@ def test_a_registry_that_has_not_moved_is_not_read_again(repo: Path) -> None:
         assert store.snapshot().version == definitions.snapshot.version
         assert definitions.refresh()
         assert definitions.snapshot.catalog == store.catalog()
+
+
+CODE = """
+from gnomon import Field, RequestSource, on_demand_feature_view
+from gnomon.types import Float64
+
+given = RequestSource(name="given", schema=[Field("x", Float64)])
+
+
+@on_demand_feature_view(sources=[given], schema=[Field("y", Float64)])
+def od(x):
+    return x + 1
+"""
+MORE = """
+
+@on_demand_feature_view(sources=[given], schema=[Field("y", Float64)])
+def od2(x):
+    return x * 10
+"""
+
+
+def apply_files(repo: Path) -> None:
+    main = [sys.executable, "-c", "from gnomon.cli import main; main()"]
+    subprocess.run([*main, "-c", str(repo), "apply"], check=True, capture_output=True)
+
+
+def test_functions_that_are_applied_are_served(repo: Path) -> None:
+    """Changed ones and new ones, from the repo's files; what is not in them as it was applied is 503 until it is."""
+    file, asked = repo / "features.py", {"entities": {"x": [1.0]}}
+    had = file.read_text() if file.exists() else ""
+    file.write_text(had + CODE)
+    apply_files(repo)
+    with serving(repo) as server:
+
+        def answers(feature: str = "od:y") -> Any:
+            found = server.ask(features=[feature], **asked)
+            assert found.status_code in (200, 404, 503), found.text
+            return found.json()["results"][-1]["values"] if found.status_code == 200 else found.status_code
+
+        assert answers() == [2.0]
+        changed = CODE.replace("x + 1", "x + 2") + MORE
+        file.write_text(had + changed)
+        assert answers() == [2.0]  # edited, and not applied
+        apply_files(repo)
+        until(lambda: answers() == [3.0])
+        until(lambda: answers("od2:y") == [10.0])
+        elsewhere = changed.replace("x + 2", "x + 3")
+        file.write_text(had + elsewhere)
+        apply_files(repo)
+        until(lambda: answers() == [4.0])
+        assert answers("od2:y") == [10.0]
+
+
+def test_functions_that_were_applied_elsewhere_are_503_until_they_are_here(repo: Path) -> None:
+    file, asked = repo / "features.py", {"features": ["od:y"], "entities": {"x": [1.0]}}
+    had = file.read_text() if file.exists() else ""
+    file.write_text(had + CODE)
+    apply_files(repo)
+    file.write_text(had + CODE.replace("x + 1", "x + 9"))
+    with serving(repo) as server:
+        refused = server.ask(**asked)
+        assert refused.status_code == 503
+        said = json.loads(refused.json())
+        assert "'features:od'" in said["message"]
+        assert said["error"]["type"] == "BackendError"
+        assert server.ask(features=["v:i"], entities={"user_id": [1]}).status_code == 200
+        file.write_text(had + CODE)
+        until(lambda: server.ask(**asked).status_code == 200)
+        assert server.ask(**asked).json()["results"][-1]["values"] == [2.0]
+    assert sum("is not served" in line for line in server.said) == 1

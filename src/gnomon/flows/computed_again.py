@@ -135,7 +135,7 @@ class _Again:
             feature=feature,
             entity={name: self._keys[name][row] for name in self._keys},
             at=self.response.at,
-            known_through=str(through[row]) if through else "",
+            known_through=str(through[row]),
             served=one.served[row].as_py(),
             status=str(one.statuses[row]),
             recomputed=one.again[row].as_py(),

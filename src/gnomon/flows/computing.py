@@ -177,7 +177,9 @@ class Ready:
             try:
                 value = values(row)
                 found.append(cast(value[name] if type(value) is dict else value))
-            except Exception as wrong:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as wrong:  # a function may raise anything, SystemExit too
                 found.append(None)
                 made.spoil(place, (0,), _meant(wrong, row))
         return found
@@ -191,13 +193,17 @@ class Ready:
                 found = self.values(row)
                 if found is not None and not isinstance(found, Mapping):
                     raise Misfit(f"its function gives {found!r:.80}, not a dict with a value for each feature")
-            except Exception as wrong:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as wrong:
                 made.spoil(place, everything, _meant(wrong, row))
                 found = None
             for number, (name, cast, column) in enumerate(zip(self.features, self.casts, columns, strict=True)):
                 try:
                     column.append(None if found is None else cast(found[name]))
-                except Exception as wrong:
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as wrong:
                     column.append(None)
                     made.spoil(place, (number,), wrong)
         return columns
@@ -209,7 +215,9 @@ class Ready:
         assert self.together is not None
         try:
             found = self.together([one[start:end] for one in columns], end - start)
-        except Exception as wrong:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as wrong:
             if end - start == 1:
                 made.spoil(start, range(len(self.features)), wrong)
                 return
@@ -249,7 +257,7 @@ class Ready:
             )
 
 
-def _meant(wrong: Exception, row: tuple[Any, ...]) -> BaseException:
+def _meant(wrong: BaseException, row: tuple[Any, ...]) -> BaseException:
     """What was wrong: where an input has no form in Python, that and not what became of it."""
     return next((one.wrong for one in row if isinstance(one, Odd)), wrong)
 

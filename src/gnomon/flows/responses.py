@@ -243,6 +243,8 @@ class OnlineResponse:
         Raises:
             RequestError: it was not asked for.
         """
+        if not self._views:
+            return [KnownThrough({})] * len(self)  # made of the request alone
         answers = self._answers[: len(self._views)]  # what is computed of these knew what they did
         if any(answer.through is None for answer in answers):
             raise RequestError(

@@ -10,7 +10,7 @@ is computed beside:
 | UnixTimestamp | masked array of `datetime64[us]` | `datetime64[us, UTC]` |
 | others | array of objects, None for null | `object`, None for null |
 
-Under a mask stands 0.
+Under a mask stands 0. A frame's index says which row is which, in what a function takes and in what it gives.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NUMPY: dict[FeatureType, str] = {
     Float64: "float64",
     UnixTimestamp: "datetime64[us]",
 }
-PANDAS: dict[FeatureType, str] = {Bool: "boolean", Int32: "Int32", Int64: "Int64"}
+PANDAS: dict[FeatureType, str] = {Bool: "BooleanArray", Int32: "IntegerArray", Int64: "IntegerArray"}
 
 
 def vectors(
@@ -77,11 +77,21 @@ def frames(
         found = function(pd.DataFrame(series, index=range(count)))
         if not hasattr(found, "columns"):
             raise Misfit(f"its function gives {type(found).__name__}, not a DataFrame")
-        if len(found) != count:
-            raise Misfit(f"its function gives {len(found)} rows for {count}")
+        found = _in_order(found, count)
         return [[None if is_null(one) else one for one in _of(found, feature).tolist()] for feature in features]
 
     return together
+
+
+def _in_order(found: Any, count: int) -> Any:
+    """A frame's rows in the order of those its function was given, as its index has it."""
+    if len(found) != count:
+        raise Misfit(f"its function gives {len(found)} rows for {count}")
+    order = found.index.get_indexer(range(count)) if found.index.is_unique else np.array([-1])
+    if (order < 0).any():
+        said = f"{found.index.tolist()!r:.80}"
+        raise Misfit(f"its function gives a frame with the index {said}, not that of the frame it was given")
+    return found if (order == np.arange(count)).all() else found.take(order)
 
 
 def _of(found: Any, feature: str) -> Any:
@@ -103,14 +113,15 @@ def _array(values: Sequence[Any], dtype: FeatureType) -> Any:
 
 def _series(values: Sequence[Any], dtype: FeatureType, pd: Any) -> Any:
     if dtype in PANDAS:
-        return pd.array(list(values), dtype=PANDAS[dtype])
+        masked = _array(values, dtype)
+        return getattr(pd.arrays, PANDAS[dtype])(masked.data, masked.mask)
     if dtype in (Float32, Float64):
         return np.array([np.nan if one is None else one for one in values], NUMPY[dtype])
     if dtype == UnixTimestamp:
         nothing = np.iinfo(np.int64).min  # which is NaT
         micros = np.array([nothing if one is None else one for one in values], np.int64)
         return pd.DatetimeIndex(micros.view("datetime64[us]")).tz_localize("UTC")
-    return _objects(values, dtype)
+    return pd.Series(_objects(values, dtype), dtype=object)  # which else would be `str` where all are texts
 
 
 def _objects(values: Sequence[Any], dtype: FeatureType) -> Any:

@@ -63,10 +63,12 @@ def app(
     from gnomon.server.access import of as access_of
     from gnomon.server.asgi import Server
     from gnomon.server.context import Context, Definitions
+    from gnomon.server.functions import Functions
     from gnomon.server.settings import ServerSettings
 
     settings = ServerSettings.of(store.config.feature_server) if settings is None else settings
-    definitions = Definitions(store.snapshot, lambda: tuple(store.history(1)))
+    functions = Functions(store)
+    definitions = Definitions(functions.read, functions.newest)
     counted = None if metrics is not None else _counting(store)
     context = Context(
         store=store,

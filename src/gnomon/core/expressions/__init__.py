@@ -29,6 +29,7 @@ from gnomon.core.expressions.reading import read
 from gnomon.core.expressions.sql import to_sql
 from gnomon.core.expressions.tree import Node, columns_of
 from gnomon.core.expressions.typed import Typed
+from gnomon.core.expressions.wording import said_of_values
 from gnomon.core.expressions.writing import write
 from gnomon.types import FeatureType
 
@@ -88,7 +89,8 @@ class Expression:
         >>> half({"amount": 1, "mean": 2.0}), half({"amount": 1, "mean": 0.0})
         (0.5, None)
         """
-        return TypedExpression(self.text, check_value(self.tree, columns, dtype, owner))
+        with said_of_values():
+            return TypedExpression(self.text, check_value(self.tree, columns, dtype, owner))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,5 +146,6 @@ def parse(text: str, owner: str = "where", *, value: bool = False) -> Expression
     It says: lenght(status) > 3
     Hint: did you mean 'length'?
     """
-    tree = read(text, owner)
+    with said_of_values(value):
+        tree = read(text, owner)
     return Expression(write(tree), columns_of(tree), tree)

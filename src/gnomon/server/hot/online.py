@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 from orjson import dumps
 
+from gnomon.errors import DefinitionError
 from gnomon.server.access.contract import Scope
 from gnomon.server.context import Context
+from gnomon.server.functions import not_here
 from gnomon.server.hot.answering import MANY, Answering, Inquiry
 from gnomon.server.hot.asked import Question, from_json, from_msgpack, from_url
 from gnomon.server.hot.formats import Form, accepted
@@ -201,6 +203,8 @@ def _tail(scope: Any) -> bytes:
 
 def _refusal(wrong: Exception, route: str, request_id: bytes) -> Reply:
     """What is answered to a request that cannot be."""
+    if isinstance(wrong, DefinitionError):
+        wrong = not_here(wrong)
     status, named = status_of(wrong), request_id.decode()
     if status == 500:
         log.error("%s: %s failed", named, route, exc_info=wrong)

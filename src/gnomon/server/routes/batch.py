@@ -14,9 +14,10 @@ import pyarrow as pa
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
-from gnomon.errors import RequestError
+from gnomon.errors import DefinitionError, RequestError
 from gnomon.flows.training import TrainingSet
 from gnomon.server.access.contract import Scope
+from gnomon.server.functions import not_here
 from gnomon.server.problems import HttpError
 from gnomon.server.routes.answers import Answer
 from gnomon.server.routes.bodies import JSON, media_type_of, read, takes
@@ -83,13 +84,16 @@ def _ask(parts: Parts, asked: BatchRequest, media_type: str, body: bytes, answer
     if media_type == JSON:
         rows = read_columns(rows, asked_types(parts.context.definitions.snapshot.catalog, features))
     with held("a join key or an instant"):
-        training = parts.context.store.get_historical_features(
-            rows,
-            features,
-            as_known=asked.as_known,
-            full_feature_names=asked.full_feature_names,
-            strict=asked.strict,
-        )
+        try:
+            training = parts.context.store.get_historical_features(
+                rows,
+                features,
+                as_known=asked.as_known,
+                full_feature_names=asked.full_feature_names,
+                strict=asked.strict,
+            )
+        except DefinitionError as wrong:
+            raise not_here(wrong) from wrong
     return _as_columns(training) if answer == JSON else Pieces(training.to_reader(), answer)
 
 
