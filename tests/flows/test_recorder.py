@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import random
 import subprocess
 import sys
@@ -14,9 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -340,12 +340,12 @@ def test_a_fork_writes_its_own_and_no_more(make: Callable[..., FeatureStore], tm
 
 
 @contextmanager
-def killed_at_the_end(victim: subprocess.Popen[str]) -> Iterator[IO[str]]:
-    """What a victim says; whatever becomes of the test, neither it nor its pipe is left."""
+def killed_at_last(victim: subprocess.Popen[str]) -> Iterator[tuple[subprocess.Popen[str], Iterator[int]]]:
+    """A victim, and the numbers it says; whatever becomes of the test, neither it nor its pipe is left."""
     with victim:
         assert victim.stdout is not None
         try:
-            yield victim.stdout
+            yield victim, map(int, victim.stdout)
         finally:
             victim.kill()
 
@@ -366,9 +366,12 @@ def test_a_process_that_is_killed_loses_what_waits_and_tears_nothing(
     chance = random.Random(5)
     for turn in range(6):
         wanted = chance.choice([0, 1, 30, 300])
-        with killed_at_the_end(process(tmp_path, lines.replace("TURN", str(turn)), stdout=subprocess.PIPE)) as said:
-            written = next((number for number in map(int, said) if number >= wanted), None)
-        assert written is not None, "the victim ended by itself"
+        started = process(tmp_path, lines.replace("TURN", str(turn)), stdout=subprocess.PIPE)
+        with killed_at_last(started) as (victim, said):
+            written = next((number for number in said if number >= wanted), None)
+            assert written is not None, "the victim ended by itself"
+            victim.kill()
+            written = max(written, *said, 0)
         found = Counter(one for one in requests_logged(store).elements() if one.startswith(f"{turn}/"))
         rows = sum(found.values())
         assert rows >= written  # what it knew to be written is there
@@ -398,3 +401,19 @@ def test_an_answer_of_no_shape_harms_no_other(make: Callable[..., FeatureStore])
     until(lambda: stats(store).queued == 0)
     assert (stats(store).written, stats(store).failed) == (2, 1)
     assert store.served("model")["request_id"].to_pylist() == ["a", "b"]
+
+
+def test_labels_come_back_to_rows_with_lists(make: Callable[..., FeatureStore]) -> None:
+    """As docs/served-log.md has it: Arrow's join takes no lists along."""
+    store = make(LONG)
+    store.push("pays", {"user_id": [1], "amount": [1.0], "word": ["w"], "many": [[0.5, 1.5]], "at": ["2024-01-01"]})
+    for name in ("a", None, "b", "c"):
+        ask(store, prediction_id=name)
+    labels = pa.table({"prediction_id": pa.chunked_array([["c"], ["a", "x"]]), "label": [1, 2, 3]})
+    rows = store.served("model")
+    places = pc.index_in(rows["prediction_id"], value_set=labels["prediction_id"].combine_chunks(), skip_nulls=True)
+    found = rows.append_column("label", labels["label"].take(places)).filter(pc.is_valid(places))
+    assert found.sort_by("event_timestamp").select(["prediction_id", "many", "label"]).to_pylist() == [
+        {"prediction_id": "a", "many": [0.5, 1.5], "label": 2},
+        {"prediction_id": "c", "many": [0.5, 1.5], "label": 1},
+    ]
