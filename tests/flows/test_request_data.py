@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon import FeatureService, FeatureStore, Field, LoggingConfig, OnDemandFeatureView, RequestSource
@@ -67,6 +67,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FeatureStore]:
         yield made
 
 
+@settings(max_examples=max(settings().max_examples // 4, 10))  # each of many types, and a log that grows
 @given(st.lists(ROWS, min_size=1, max_size=4))
 def test_however_a_value_is_written_the_log_has_it_and_verifies(
     store: FeatureStore, rows: list[dict[str, Any]]
