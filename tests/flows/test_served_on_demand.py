@@ -19,6 +19,7 @@ from gnomon import (
     FeatureView,
     Field,
     LoggingConfig,
+    OnDemandFeatureView,
     PushSource,
     RequestSource,
     agg,
@@ -114,3 +115,66 @@ def test_a_function_that_changed_is_asked_as_it_was(store: FeatureStore) -> None
     report = store.verify_log("model")
     assert report.causes == {}
     assert report.compared == 24 * 5
+
+
+def test_defaults_are_what_history_gives_too(tmp_path: Path, clock: ManualClock) -> None:
+    """A default is served where a function raises, or gives nothing; its status says which."""
+    schema = [Field("less", Float64, default=9.5), Field("none", Float64, default=2.5), Field("bare", Float64)]
+
+    @on_demand_feature_view(sources=[SPEND, TX], schema=schema, mode="python")
+    def odd(amount_mean_1d: Any, paid: Any) -> Any:
+        return {"less": 1 / paid, "none": None if paid else 1.0, "bare": 1 / paid}
+
+    @on_demand_feature_view(sources=[odd], schema=[Field("twice", Float64)], mode="python")
+    def after(less: Any) -> Any:
+        return {"twice": less * 2}
+
+    expressed = OnDemandFeatureView(
+        name="expressed",
+        sources=[TX],
+        schema=[Field("half", Float64, default=-1.0)],
+        mode="sql",
+        expressions={"half": "paid / 2"},
+    )
+    config = RepoConfig(project="p", repo_path=tmp_path, online_store=Backend("memory"))
+    with FeatureStore(tmp_path, config=config, clock=clock) as store:
+        features = [LATEST, odd, after, expressed]
+        store.apply(FeatureService(name="model", features=features, logging_config=LoggingConfig()))
+        for paid in (0.0, 4.0, None):
+            answer = store.get_online_features(
+                "model", [{"user_id": 1, "paid": paid, "when": None}], known_through=True
+            )
+            assert store.verify(answer).causes == {}
+        table = store.served("model")
+        assert table["less"].to_pylist() == [9.5, 0.25, 9.5]
+        assert table["less__status"].to_pylist() == ["INVALID", "PRESENT", "INVALID"]
+        assert table["none__status"].to_pylist() == ["INVALID", "NULL_VALUE", "INVALID"]
+        assert table["twice"].to_pylist() == [19.0, 0.5, 19.0]
+        assert table["half__status"].to_pylist() == ["PRESENT", "PRESENT", "NULL_VALUE"]
+        report = store.verify_log("model")
+        assert (report.compared, report.causes) == (3 * 6, {}), str(report)
+
+
+@pytest.mark.parametrize(
+    ("column", "other"), [("root__status", "PRESENT"), ("filled__status", "NULL_VALUE"), ("filled", 1.0)]
+)
+def test_a_status_or_a_default_that_is_another_is_found(
+    tmp_path: Path, clock: ManualClock, column: str, other: Any
+) -> None:
+    @on_demand_feature_view(sources=[TX], schema=[Field("root", Float64), Field("filled", Float64, default=9.5)])
+    def one(paid: Any) -> Any:
+        return {"root": 1 / paid, "filled": 1 / paid}
+
+    config = RepoConfig(project="p", repo_path=tmp_path, online_store=Backend("memory"))
+    with FeatureStore(tmp_path, config=config, clock=clock) as store:
+        store.apply(FeatureService(name="model", features=[one], logging_config=LoggingConfig()))
+        store.get_online_features("model", [{"paid": 0.0}])
+        store.recorder.flush()
+        (log,) = store.log_status(served=True)
+        store._served_logs().log(log).seal()
+        (path,) = (tmp_path / SERVED / log).glob("*.parquet")
+        table = pq.read_table(path)
+        place = table.column_names.index(column)
+        kind = table.schema.field(place)
+        pq.write_table(table.set_column(place, kind, pa.array([other], kind.type)), path)
+        assert store.verify_log("model").causes == {"disagreement": 1}

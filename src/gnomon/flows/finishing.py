@@ -20,6 +20,7 @@ from gnomon.core.requests import cast_requests
 from gnomon.errors import RequestError
 from gnomon.flows.computing import Ready, Rows
 from gnomon.flows.expressing import Expressing
+from gnomon.flows.responses import Status
 from gnomon.flows.spine import Spine
 from gnomon.plan.questions import Computation, Meaning
 from gnomon.types import FeatureType, to_arrow
@@ -42,6 +43,7 @@ class Finishing:
         rows: how many rows are asked.
         telling: the columns by which a message names a row.
         strict: whether a row that cannot be computed is an error.
+        statuses: whether statuses of the computed features follow, feature by feature, as an online answer has them.
     """
 
     meaning: Meaning
@@ -51,6 +53,7 @@ class Finishing:
     rows: int
     telling: Mapping[str, pa.ChunkedArray]
     strict: bool
+    statuses: bool = False
 
     def over(self, answers: pa.RecordBatchReader | None) -> pa.RecordBatchReader:
         """The training set's features.
@@ -73,7 +76,10 @@ class _Run:
         self._of, meaning = finishing, finishing.meaning
         self._types, self._defaults = dict(_types(meaning)), dict(_defaults(meaning))
         self._expressing = [Expressing.of(one, finishing.engine) for one in meaning.computed]
-        self.schema = pa.schema([(name, to_arrow(self._types[name])) for name in meaning.order])
+        self._said = [name for one in meaning.computed for _, name in one.features] if finishing.statuses else []
+        self._said = [name for name in meaning.order if name in self._said]
+        fields = [(name, to_arrow(self._types[name])) for name in meaning.order]
+        self.schema = pa.schema([*fields, *((f"{name}__status", pa.string()) for name in self._said)])
 
     def batches(self, answers: pa.RecordBatchReader | None) -> Iterator[pa.RecordBatch]:
         """The features, batch by batch."""
@@ -88,6 +94,7 @@ class _Run:
                 self._compute(piece, rows, computation, ready, expressing)
             at += count
             columns = [piece.columns[name] for name in self._of.meaning.order]
+            columns += [piece.statuses[name] for name in self._said]
             yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
     def _pieces(self, answers: pa.RecordBatchReader | None) -> Iterator[tuple[int, dict[str, pa.Array]]]:
@@ -109,11 +116,22 @@ class _Run:
         if expressing is not None:
             expressed = expressing.columns([piece.columns[column] for column in inputs])
             if expressed is not None:
+                for name, one in zip(names, expressed, strict=True):
+                    self._say(piece, name, one)
                 piece.columns |= {name: self._filled(name, one) for name, one in zip(names, expressed, strict=True)}
                 return
         made = ready.run([piece.values(column) for column in inputs], rows)
-        for name, values in zip(names, made.columns, strict=True):
-            piece.columns[name] = self._filled(name, pa.array(values, to_arrow(self._types[name])))
+        for place, (name, values) in enumerate(zip(names, made.columns, strict=True)):
+            column = pa.array(values, to_arrow(self._types[name]))
+            self._say(piece, name, column, [row for row, wrong in (made.invalid or {}).items() if place in wrong])
+            piece.columns[name] = self._filled(name, column)
+
+    def _say(self, piece: _Piece, name: str, column: pa.Array, invalid: Iterable[int] = ()) -> None:
+        """Keep a computed column's statuses, where they are wanted."""
+        if name in self._said:
+            found = np.where(as_numpy(column.is_valid()), Status.PRESENT.value, Status.NULL_VALUE.value).astype(object)
+            found[list(invalid)] = Status.INVALID.value
+            piece.statuses[name] = pa.array(found, pa.string())
 
     def _filled(self, name: str, column: pa.Array) -> pa.Array:
         """A column with its default where it is null."""
@@ -129,6 +147,7 @@ class _Piece:
 
     def __init__(self, columns: dict[str, pa.Array]) -> None:
         self.columns = columns
+        self.statuses: dict[str, pa.Array] = {}
         self._lists: dict[str, list[Any]] = {}
 
     def values(self, name: str) -> list[Any]:

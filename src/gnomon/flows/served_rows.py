@@ -23,6 +23,7 @@ from gnomon.definitions.codec import fingerprint
 from gnomon.definitions.logging import AT, DATA, KNEW, MODEL, PREDICTION, REQUEST, VERSION, VIEWS, columns_of
 from gnomon.definitions.on_demand import OnDemandFeatureView
 from gnomon.flows.loaded import is_of_runs
+from gnomon.flows.request_data import written
 from gnomon.flows.responses import Asked, ComputedAnswer, Of, OnlineResponse
 from gnomon.plan.known_through import KnownThrough
 from gnomon.plan.questions import Through
@@ -127,6 +128,8 @@ class Shape:
         keys: join-key column → its type.
         features: a feature's column → where it is in an answer.
         parts: what each part of an answer is of.
+        requested: what comes with a request beside join keys → the answer and the input of it that it is.
+        types: the types of these.
     """
 
     log: str
@@ -135,6 +138,8 @@ class Shape:
     keys: Mapping[str, FeatureType]
     features: Mapping[str, Asked]
     parts: tuple[Of, ...]
+    requested: Mapping[str, tuple[int, int]]
+    types: Mapping[str, FeatureType]
 
     @classmethod
     def of(cls, service: str, response: OnlineResponse) -> Shape:
@@ -143,6 +148,7 @@ class Shape:
         stored = [_told(number, of, features) for number, of in enumerate(response._views)]
         told = json.dumps([*stored, *(_told_computed(one) for one in _computed(response, features))])
         schema = schema_of(response._key_types, features)
+        requested = dict(_requested(response))
         digest = hashlib.blake2b(f"{told}{schema}".encode(), digest_size=4).hexdigest()
         return cls(
             log=f"{service}@{digest}",
@@ -151,6 +157,8 @@ class Shape:
             keys=response._key_types,
             features=features,
             parts=response._views,
+            requested={name: place for name, (place, _) in requested.items()},
+            types={name: dtype for name, (_, dtype) in requested.items()},
         )
 
 
@@ -217,6 +225,8 @@ def tokens_read(views: Sequence[str], text: str) -> list[Through]:
     Raises:
         RequestError: the text is no such token, or lacks a view.
     """
+    if not views:
+        return []
     rounds = [KnownThrough.parse(one) for one in text.split(" ")]
     seen: dict[str, int] = {}
     found = []
@@ -279,13 +289,26 @@ def schema_of(keys: Mapping[str, FeatureType], features: Mapping[str, Asked]) ->
     return pa.schema(fields)
 
 
+def _requested(response: OnlineResponse) -> Iterator[tuple[str, tuple[tuple[int, int], FeatureType]]]:
+    """What came with the request beside the join keys, as the on-demand views that look at it got it."""
+    more = {name for name in response._keys if name and name not in response._key_types}
+    for number, answer in enumerate(response._answers):
+        if isinstance(answer, ComputedAnswer):
+            for place, (_, column, dtype) in enumerate(answer.computation.inputs):
+                if column in more:
+                    yield column, ((number, place), dtype)
+
+
 def _data(shape: Shape, response: OnlineResponse) -> Sequence[str | None]:
     """Of each row of an answer, what came with the request beside the join keys."""
-    more = {name: values for name, values in response._keys.items() if name and name not in shape.keys}
-    if not more:
+    if not shape.requested:
         return [None] * len(response)
-    rows = zip(*more.values(), strict=True)
-    return [json.dumps(dict(zip(more, row, strict=True)), default=str, ensure_ascii=False) for row in rows]
+    columns = []
+    for part, place in shape.requested.values():
+        answer = response._answers[part]
+        assert isinstance(answer, ComputedAnswer)
+        columns.append(answer.inputs[place])
+    return written(shape.types, columns)
 
 
 class _Tokens:
@@ -300,6 +323,8 @@ class _Tokens:
     def of(self, response: OnlineResponse) -> list[str]:
         """Of each row of an answer, what it knew."""
         count = len(response)
+        if not self._views:  # all is computed of what came with the request
+            return [self._text(())] * count
         knew = [
             [self._loaded(view, response.at)] * count if of_runs else answer.through or []
             for view, of_runs, answer in zip(self._views, self._of_runs, response._answers, strict=False)

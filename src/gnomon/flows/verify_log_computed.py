@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ import pyarrow.compute as pc
 
 from gnomon.core.bits import Bools, differing
 from gnomon.definitions.logging import AT, DATA, KNEW, columns_of
+from gnomon.flows.request_data import read
 from gnomon.flows.responses import Status
 from gnomon.flows.served import Served
 from gnomon.flows.served_rows import ViewPart
@@ -20,6 +20,8 @@ from gnomon.flows.training import get_historical_features
 from gnomon.flows.verdicts import Difference, VerifyReport, ViewVerdict
 from gnomon.flows.verify import MOST_KEPT, Verifier, bounds_in_history
 from gnomon.plan.questions import Through
+from gnomon.plan.references import resolve
+from gnomon.types import to_arrow
 
 __all__ = ["computed_from_log", "stored_values"]
 
@@ -45,8 +47,12 @@ def computed_from_log(
     groups = _groups(verifier, stored, len(rows))
     compared = rows.take(pa.array([place for _, places in groups for place in places], pa.int64()))
     found = [_asked(verifier, references, rows.take(pa.array(places)), bounds) for bounds, places in groups]
-    made = pa.concat_tables(found).columns if found else [pa.chunked_array([pa.nulls(0)]) for _ in references]
-    held = [_Held.of(part, feature, compared, again) for (part, feature), again in zip(features, made, strict=True)]
+    nothing = [pa.chunked_array([pa.nulls(0, kind)]) for kind in (pa.null(), pa.string()) for _ in references]
+    made = pa.concat_tables(found).columns if found else nothing
+    held = [
+        _Held.of(part, feature, compared, again, statuses)
+        for (part, feature), again, statuses in zip(features, made, made[len(features) :], strict=False)
+    ]
     return VerifyReport(
         views=tuple(_verdict(part, len(compared), [one for one in held if one.part is part]) for part in parts),
         differences=tuple(told for one in held for told in one.differences())[:MOST_KEPT],
@@ -76,7 +82,7 @@ class _Held:
         feature: its name there.
         rows: the rows.
         again: what history gives.
-        wrong: where that is something else.
+        wrong: where that, or its status, is something else.
     """
 
     part: ViewPart
@@ -86,9 +92,14 @@ class _Held:
     wrong: Bools
 
     @classmethod
-    def of(cls, part: ViewPart, feature: str, rows: pa.Table, again: pa.ChunkedArray) -> _Held:
-        served = stored_values(rows, part.features[feature], rows[part.features[feature]].type)
-        return cls(part, feature, rows, again, differing(served, again.cast(served.type)))
+    def of(
+        cls, part: ViewPart, feature: str, rows: pa.Table, again: pa.ChunkedArray, statuses: pa.ChunkedArray
+    ) -> _Held:
+        """Defaults stand in both: the definitions are those of then."""
+        value, status, _ = columns_of(part.features[feature])
+        served = rows[value]
+        wrong = differing(served, again.cast(served.type)) | differing(rows[status], statuses)
+        return cls(part, feature, rows, again, wrong)
 
     @property
     def filled(self) -> int:
@@ -144,11 +155,12 @@ def _groups(verifier: Verifier, stored: Sequence[Served], count: int) -> list[tu
 
 
 def _asked(verifier: Verifier, references: Sequence[str], rows: pa.Table, bounds: Bounds) -> pa.Table:
-    """The features that history gives for some rows, of what they were made of."""
+    """The features that history gives for some rows, of what they were made of, and then their statuses."""
     spine = rows.select([*_keys(rows), AT])
-    given = [json.loads(one) if one is not None else {} for one in rows[DATA].to_pylist()]
-    for name in dict.fromkeys(name for one in given for name in one):
-        spine = spine.append_column(name, pa.array([one.get(name) for one in given]))
+    meaning = resolve(verifier.snapshot.catalog, references, True)
+    dtypes = {one.name: one.dtype for one in meaning.given if one.name not in spine.column_names}
+    for name, values in read(dtypes, rows[DATA].to_pylist()).items():
+        spine = spine.append_column(name, pa.array(values, to_arrow(dtypes[name])))
     asked = get_historical_features(
         verifier.snapshot,
         verifier.engine,
@@ -161,8 +173,10 @@ def _asked(verifier: Verifier, references: Sequence[str], rows: pa.Table, bounds
     )
     views = {one.view.id for one in asked.question.views}
     through = {view: one for view, one in bounds.items() if view in views}
-    found = replace(asked, question=replace(asked.question, through=through)).to_arrow()
-    return found.select(range(found.num_columns - len(references), found.num_columns))
+    assert asked.finishing is not None
+    told = replace(asked.finishing, statuses=True)
+    found = replace(asked, question=replace(asked.question, through=through), finishing=told).to_arrow()
+    return found.select(range(found.num_columns - 2 * len(references), found.num_columns))
 
 
 def _keys(rows: pa.Table) -> list[str]:
