@@ -236,3 +236,14 @@ def test_answers_are_kept_for_as_long_as_a_service_allows(store: FeatureStore, c
     assert [hit for _, hit in counts.hits[3:]] == [False, False, False]
     (wrong,) = asked_of(app, {**mixed, "entities": {"user_id": [[1]]}})
     assert wrong.status_code == 400
+
+
+def test_keys_that_are_alike_to_a_dict_are_not_to_the_cache(store: FeatureStore) -> None:
+    app, counts = counted(store, ServerSettings(max_staleness=FrozenMap({"mixed": timedelta(seconds=10)})))
+    mixed: dict[str, Any] = {"feature_service": "mixed", "entities": {"user_id": [1]}}
+    one, again, whole, true = asked_of(
+        app, mixed, mixed, *({**mixed, "entities": {"user_id": [key]}} for key in (1.0, True))
+    )
+    assert one.content == again.content
+    assert (whole.status_code, true.status_code) == (200, 400)
+    assert [hit for _, hit in counts.hits] == [False, True, False, False]
