@@ -10,18 +10,16 @@ all the time. Victims are forked from a process that has imported everything and
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from nursery import Forking, be_nursery
 
 FAILURES = "failures.txt"
 STEPS = "steps"
@@ -218,44 +216,12 @@ def failures(place: Place) -> str:
     return path.read_text() if path.exists() else ""
 
 
-class Nursery:
+class Nursery(Forking, program=__file__):
     """A process that victims are forked from; leaving the block kills those that are left, and ends it."""
-
-    def __enter__(self) -> Nursery:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert self._process.stdout.readline() == "ready\n"
-        self._living: set[int] = set()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for pid in list(self._living):
-            self.kill(pid)
-        self._process.stdin.close()
-        self._process.wait(60)
-        self._process.stdout.close()
 
     def start(self, work: str, place: Place, **told: Any) -> int:
         """Start a victim: the process's id."""
-        pid = int(self._asked({"work": work, "place": asdict(place), "told": told}))
-        self._living.add(pid)
-        return pid
-
-    def kill(self, pid: int) -> int:
-        """Kill a victim, or find that it has ended: how."""
-        os.kill(pid, signal.SIGKILL)  # nobody has reaped it yet, so the number is still its own
-        return self.wait(pid)
-
-    def wait(self, pid: int) -> int:
-        """Let a victim come to its end: how it did."""
-        self._living.discard(pid)
-        return int(self._asked({"wait": pid}))
-
-    def _asked(self, order: dict[str, Any]) -> Any:
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        return self._started({"work": work, "place": asdict(place), **told})
 
 
 def main() -> None:
@@ -278,26 +244,17 @@ def main() -> None:
     import gnomon.streams.redis_streams  # noqa: F401
 
     small_chunks()
-    print("ready", flush=True)
-    for line in sys.stdin:
-        order = json.loads(line)
-        if "wait" in order:
-            print(os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1]), flush=True)
-            continue
-        pid = os.fork()
-        if not pid:
-            _be_a_victim(order["work"], Place(**order["place"]), **order["told"])
-        print(pid, flush=True)
+    be_nursery(_be_a_victim)
 
 
-def _be_a_victim(work: str, place: Place, **told: Any) -> None:
+def _be_a_victim(work: str, place: dict[str, Any], **told: Any) -> None:
     code = 1
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        WORKS[work](place, **told)
+        WORKS[work](Place(**place), **told)
         code = 0
     except BaseException:
-        with (Path(place.folder) / FAILURES).open("a") as file:
+        with (Path(place["folder"]) / FAILURES).open("a") as file:
             file.write(f"{work}:\n")
             traceback.print_exc(file=file)
     finally:
